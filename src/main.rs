@@ -1,1 +1,6 @@
-fn main(){}
+//! The `vaultexec` command. The crate's documentation (`lib.rs`) has the overview.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    vaultexec::main()
+}

@@ -1,0 +1,266 @@
+//! AppRole: a role id, and a secret id that may be absent or response-wrapped.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::session::{CannotRepeat, Session};
+use super::wrapping::{self, CreationPath};
+use crate::config::source::{Secret, Source};
+use crate::config::{Problem, problem};
+use crate::error::{Error, hints};
+use crate::report::Reporter;
+use crate::sensitive::Sensitive;
+use crate::sys::clock::Moment;
+use crate::vault::{Client, Failure, Patience};
+
+/// Where to find what AppRole needs. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct AppRoleSettings {
+    /// The auth mount, `approle` unless told otherwise.
+    pub mount: String,
+    /// Where the role id is.
+    pub role_id: Source,
+    /// Where the secret id is.
+    pub secret_id: SecretIdSettings,
+    /// Whether the secret id's file is deleted once the login succeeded.
+    pub remove_file: bool,
+}
+
+/// Where the secret id is, and in which form.
+#[derive(Clone, Debug)]
+pub enum SecretIdSettings {
+    /// The role needs none.
+    None,
+    /// As it is.
+    Plain(Source),
+    /// In a wrapping token.
+    Wrapped {
+        /// Where the token is.
+        source: Source,
+        /// Where the token must have been made.
+        creation_path: CreationPath,
+    },
+}
+
+/// AppRole, ready to log in.
+#[derive(Debug)]
+pub struct AppRole {
+    mount: String,
+    role_id: Sensitive<String>,
+    secret_id: SecretId,
+    /// The file to delete once the login succeeded.
+    remove: Option<PathBuf>,
+    /// How many logins the secret id still allows, if that is known and bounded.
+    uses: Option<u64>,
+    /// The server's last word on the secret id was no.
+    refused: bool,
+    report: Reporter,
+}
+
+#[derive(Debug)]
+enum SecretId {
+    None,
+    Plain(Sensitive<String>),
+    Wrapped {
+        token: Sensitive<String>,
+        creation_path: CreationPath,
+    },
+}
+
+impl AppRole {
+    /// Reads the role id and the secret id from where they are.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, together.
+    pub fn read(settings: &AppRoleSettings, report: Reporter) -> Result<Self, Vec<Problem>> {
+        let role_id = settings
+            .role_id
+            .read()
+            .and_then(|secret| bare(secret, &settings.role_id));
+        let secret_id = match &settings.secret_id {
+            SecretIdSettings::None => Ok(SecretId::None),
+            SecretIdSettings::Plain(source) => source
+                .read()
+                .and_then(|secret| bare(secret, source))
+                .map(SecretId::Plain),
+            SecretIdSettings::Wrapped {
+                source,
+                creation_path,
+            } => source
+                .read()
+                .and_then(|secret| wrapping_token(secret, source))
+                .map(|token| SecretId::Wrapped {
+                    token,
+                    creation_path: creation_path.clone(),
+                }),
+        };
+        let file = match &settings.secret_id {
+            SecretIdSettings::None => None,
+            SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
+                source.file()
+            }
+        };
+        match (role_id, secret_id) {
+            (Ok(role_id), Ok(secret_id)) => Ok(Self {
+                mount: settings.mount.clone(),
+                role_id,
+                secret_id,
+                remove: file.filter(|_| settings.remove_file).map(PathBuf::from),
+                uses: None,
+                refused: false,
+                report,
+            }),
+            (role_id, secret_id) => Err(role_id.err().into_iter().chain(secret_id.err()).collect()),
+        }
+    }
+
+    /// Logs in, after opening the wrapping token if there is one.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn login(
+        &mut self,
+        client: &Client,
+        patience: &Patience<'_>,
+    ) -> Result<Session, Error> {
+        self.open_wrapping(client, patience).await?;
+        let mut body = json!({ "role_id": self.role_id.expose() });
+        if let (SecretId::Plain(secret_id), Some(fields)) = (&self.secret_id, body.as_object_mut())
+        {
+            fields.insert("secret_id".to_owned(), secret_id.expose().as_str().into());
+        }
+        let login = || client.login(&self.mount, body.clone(), remaining(patience));
+        let answer = patience
+            .insist(client, "log in", Failure::is_transient, login)
+            .await;
+        // Whatever the answer was, a use may be gone.
+        self.uses = self.uses.map(|uses| uses.saturating_sub(1));
+        let answer = answer.map_err(|failure| self.explain(failure, patience))?;
+        self.remove_file();
+        Ok(Session::new(answer, Moment::now()))
+    }
+
+    /// Whether there can be another login, as far as is known.
+    ///
+    /// # Errors
+    /// Why not.
+    pub const fn can_repeat(&self) -> Result<(), CannotRepeat> {
+        match self.uses {
+            Some(0) => Err(CannotRepeat::UsesSpent),
+            _ if self.refused => Err(CannotRepeat::Refused),
+            _ => Ok(()),
+        }
+    }
+
+    async fn open_wrapping(
+        &mut self,
+        client: &Client,
+        patience: &Patience<'_>,
+    ) -> Result<(), Error> {
+        let SecretId::Wrapped {
+            token,
+            creation_path,
+        } = &self.secret_id
+        else {
+            return Ok(());
+        };
+        let document = wrapping::open(client, patience, token, creation_path).await?;
+        let secret_id = document.secret("data.secret_id").map_err(|failure| Error::Wrapping {
+            message: format!("what was in the wrapping token is no secret id: {failure}"),
+            hint: "wrap the answer to a write to auth/MOUNT/role/ROLE/secret-id; this token is spent now".to_owned(),
+        })?;
+        // Zero means that the uses are not counted.
+        self.uses = document
+            .number("data.secret_id_num_uses")
+            .ok()
+            .filter(|&uses| uses > 0);
+        self.secret_id = SecretId::Plain(secret_id);
+        Ok(())
+    }
+
+    fn explain(&mut self, failure: Failure, patience: &Patience<'_>) -> Error {
+        if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
+            return Error::Interrupted(signal);
+        }
+        self.refused = failure.status() == Some(400);
+        let hint = match &failure {
+            Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
+                "no secret id was given, and this role may need one: set VAULT_SECRET_ID_FILE, \
+                 VAULT_WRAPPED_SECRET_ID_FILE or one of their forms"
+                    .to_owned(),
+            ),
+            Failure::Refused { status: 400, .. } => Some(
+                "the role id is wrong, or the secret id is wrong, expired or used up, or belongs to another role"
+                    .to_owned(),
+            ),
+            Failure::Refused { status: 403, .. } => Some(format!(
+                "is auth/{} an AppRole mount (--auth-mount, VAULTEXEC_AUTH_MOUNT), and is the namespace right \
+                 (--namespace, VAULT_NAMESPACE)?",
+                self.mount
+            )),
+            Failure::Refused { status: 404, .. } => {
+                Some(format!("there is no auth method at auth/{}: --auth-mount, VAULTEXEC_AUTH_MOUNT", self.mount))
+            }
+            failure if failure.may_have_acted() => Some(
+                "the login is not repeated by itself: if the secret id has a limited number of uses, one of them may \
+                 be spent"
+                    .to_owned(),
+            ),
+            failure => hints::for_failure(failure),
+        };
+        Error::Server {
+            doing: "log in",
+            path: format!("auth/{}", self.mount),
+            failure,
+            hint,
+        }
+    }
+
+    fn remove_file(&mut self) {
+        let Some(path) = self.remove.take() else {
+            return;
+        };
+        match std::fs::remove_file(&path) {
+            Ok(()) => self.report.info(format_args!("removed {}", path.display())),
+            Err(error) => self.report.warn(format_args!(
+                "cannot remove the secret id file {}: {error}",
+                path.display()
+            )),
+        }
+    }
+}
+
+/// How much of the time to start is left.
+pub(super) fn remaining(patience: &Patience<'_>) -> std::time::Duration {
+    patience.until.since(Moment::now())
+}
+
+/// A role id or secret id: a bare word.
+fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
+    if secret.expose().trim_start().starts_with('{') {
+        let hint = "it holds JSON; a bare value is needed, as from `vault write -field=secret_id -f \
+                    auth/approle/role/ROLE/secret-id` (a wrapped one belongs in VAULT_WRAPPED_SECRET_ID or \
+                    VAULT_WRAPPED_SECRET_ID_FILE)";
+        return Err(problem(source.setting(), hint));
+    }
+    Ok(secret)
+}
+
+/// A wrapping token: bare, or in the JSON of `vault write -wrap-ttl=… -format=json`.
+fn wrapping_token(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
+    if !secret.expose().trim_start().starts_with('{') {
+        return Ok(secret);
+    }
+    let document = crate::vault::Document::parse(secret.expose().as_bytes())
+        .map_err(|_| problem(source.setting(), "it starts like JSON and is none"))?;
+    document.secret("wrap_info.token").map_err(|_| {
+        let words = if document.has("data.secret_id") {
+            "it holds a secret id that is not wrapped: give it with VAULT_SECRET_ID or VAULT_SECRET_ID_FILE, or wrap it \
+             with -wrap-ttl"
+        } else {
+            "it holds JSON without a text at wrap_info.token"
+        };
+        problem(source.setting(), words)
+    })
+}

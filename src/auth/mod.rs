@@ -1,0 +1,45 @@
+//! Logging in: a file a method, each from whatever it takes to a [`Session`].
+
+mod approle;
+mod session;
+mod wrapping;
+
+pub use approle::{AppRole, AppRoleSettings, SecretIdSettings};
+pub use session::{CannotRepeat, Session};
+pub use wrapping::CreationPath;
+
+use crate::error::Error;
+use crate::vault::{Client, Patience};
+
+/// A method of logging in, with what it needs to do so again.
+#[derive(Debug)]
+pub enum Method {
+    /// A role id, and perhaps a secret id that may come response-wrapped.
+    AppRole(AppRole),
+}
+
+impl Method {
+    /// Logs in. Every call may spend a use of what it logs in with.
+    ///
+    /// # Errors
+    /// [`Error`]; a login whose answer was lost is not repeated.
+    pub async fn login(
+        &mut self,
+        client: &Client,
+        patience: &Patience<'_>,
+    ) -> Result<Session, Error> {
+        match self {
+            Self::AppRole(method) => method.login(client, patience).await,
+        }
+    }
+
+    /// Whether another login can succeed, as far as is known.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn can_repeat(&self) -> Result<(), CannotRepeat> {
+        match self {
+            Self::AppRole(method) => method.can_repeat(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Opening a wrapping token, as Vault's guidance has it: look it up first, refuse one that was not
+//! made where it must have been, open it at most once, and take one that is spent for a possible theft.
+
+use crate::error::Error;
+use crate::sensitive::Sensitive;
+use crate::vault::{Client, Document, Failure, Patience};
+
+use super::approle::remaining;
+
+/// What is to be done when nobody can say who opened a token.
+const ALARM: &str = "two readings are possible. Harmless: it has expired, or an earlier run of this command opened it \
+                     (a wrapping token works once). Not harmless: somebody else opened it and now holds the secret \
+                     id. If you cannot account for it, destroy the secret ids of the role (auth/MOUNT/role/ROLE/\
+                     secret-id-accessor/destroy) and find out who could read the token; then hand over a new one";
+
+/// Opens the token, if it is what it should be.
+///
+/// # Errors
+/// [`Error::Wrapping`] when it is refused or may be stolen; [`Error::Server`] when the server
+/// cannot be asked.
+pub async fn open(
+    client: &Client,
+    patience: &Patience<'_>,
+    token: &Sensitive<String>,
+    path: &CreationPath,
+) -> Result<Document, Error> {
+    let doing = "open the wrapping token";
+    loop {
+        let lookup = || client.wrapping_lookup(token, remaining(patience));
+        // A lookup spends nothing: it may be asked again, also when its answer was lost.
+        let retry =
+            |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
+        let info = patience
+            .insist(client, doing, retry, lookup)
+            .await
+            .map_err(|failure| refused(failure, patience))?;
+        if !path.allows(&info.creation_path) {
+            return Err(Error::Wrapping {
+                message: format!(
+                    "the wrapping token was made at {}, not at {path}; it has not been opened",
+                    info.creation_path
+                ),
+                hint: "somebody may have opened the right token and wrapped something again: treat it as stolen \
+                       unless you know better. If the path is right, say so with --wrapping-path \
+                       (VAULTEXEC_WRAPPING_PATH)"
+                    .to_owned(),
+            });
+        }
+        match client.unwrap_response(token, remaining(patience)).await {
+            Ok(document) => return Ok(document),
+            // The server has said that it did not open it, or never got the request: the next turn
+            // looks again whether the token is still whole before it is shown a second time.
+            Err(failure)
+                if failure.is_transient() && patience.pause(client, doing, &failure).await => {}
+            Err(failure) => return Err(refused(failure, patience)),
+        }
+    }
+}
+
+fn refused(failure: Failure, patience: &Patience<'_>) -> Error {
+    if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
+        return Error::Interrupted(signal);
+    }
+    let message = match &failure {
+        Failure::Refused {
+            status: 400 | 403 | 404,
+            ..
+        } => {
+            format!("the wrapping token is spent, expired or unknown: {failure}")
+        }
+        Failure::Lost(_) | Failure::Malformed { .. } => {
+            format!(
+                "the wrapping token may have been opened, but what was in it is lost: {failure}"
+            )
+        }
+        _ => {
+            let hint = crate::error::hints::for_failure(&failure);
+            let path = "sys/wrapping/unwrap".to_owned();
+            return Error::Server {
+                doing: "open the wrapping token",
+                path,
+                failure,
+                hint,
+            };
+        }
+    };
+    Error::Wrapping {
+        message,
+        hint: ALARM.to_owned(),
+    }
+}
+
+/// The path that a wrapping token must have been made at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreationPath {
+    /// This one.
+    Exactly(String),
+    /// `auth/<mount>/role/<any role>/secret-id`.
+    AnyRoleOf {
+        /// The auth mount.
+        mount: String,
+    },
+}
+
+impl CreationPath {
+    /// Whether a token made at `path` may be opened.
+    #[must_use]
+    pub fn allows(&self, path: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => wanted.trim_matches('/') == path.trim_matches('/'),
+            Self::AnyRoleOf { mount } => path
+                .strip_prefix("auth/")
+                .and_then(|rest| rest.strip_prefix(mount.as_str()))
+                .and_then(|rest| rest.strip_prefix("/role/"))
+                .and_then(|rest| rest.strip_suffix("/secret-id"))
+                .is_some_and(|role| !role.is_empty() && !role.contains('/')),
+        }
+    }
+}
+
+impl std::fmt::Display for CreationPath {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(path) => formatter.write_str(path),
+            Self::AnyRoleOf { mount } => write!(formatter, "auth/{mount}/role/<role>/secret-id"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_secret_id_of_the_mount_is_opened() {
+        let path = CreationPath::AnyRoleOf {
+            mount: "approle".to_owned(),
+        };
+        assert!(path.allows("auth/approle/role/myapp/secret-id"));
+        for wrong in [
+            "sys/wrapping/wrap",
+            "auth/approle/role/secret-id",
+            "auth/approle/role//secret-id",
+            "auth/approle/role/a/b/secret-id",
+            "auth/approle2/role/myapp/secret-id",
+            "auth/approle/role/myapp/role-id",
+            "x/auth/approle/role/myapp/secret-id",
+            "auth/approle/role/myapp/secret-id/lookup",
+            "",
+        ] {
+            assert!(!path.allows(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_was_given_is_the_only_one() {
+        let path = CreationPath::Exactly("auth/x/role/a/secret-id".to_owned());
+        assert!(path.allows("auth/x/role/a/secret-id"));
+        assert!(path.allows("auth/x/role/a/secret-id/"));
+        assert!(!path.allows("auth/x/role/b/secret-id"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a secret is. The source is checked early and read late: the process that guards against a
+//! crash is started in between, and must not inherit a secret.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::environment::{Environment as _, Inherited};
+use super::problem::{Problem, problem};
+use crate::sensitive::Sensitive;
+
+/// A secret text, trimmed of the white space around it.
+pub type Secret = Sensitive<String>;
+
+/// No role id, secret id or wrapping token is longer.
+const LONGEST: u64 = 64 * 1024;
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the flag's value, for what is not secret.
+    Flag {
+        /// The flag's name.
+        setting: String,
+        /// What was given.
+        value: String,
+    },
+    /// In this variable.
+    Variable(String),
+    /// In this file.
+    File {
+        /// The names of the setting.
+        setting: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// On standard input, up to its end.
+    StandardInput {
+        /// The names of the setting.
+        setting: String,
+    },
+}
+
+impl Source {
+    /// The names of the setting that this came from.
+    #[must_use]
+    pub fn setting(&self) -> &str {
+        match self {
+            Self::Variable(setting)
+            | Self::Flag { setting, .. }
+            | Self::File { setting, .. }
+            | Self::StandardInput { setting } => setting,
+        }
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// When it is not there, is empty, or cannot be a secret of the API.
+    pub fn read(&self) -> Result<Secret, Problem> {
+        let wrong = |words: String| problem(self.setting(), words);
+        let bytes = match self {
+            Self::Flag { value, .. } => Zeroizing::new(value.clone().into_bytes()),
+            Self::Variable(name) => {
+                let value = Inherited.variable(name).unwrap_or_default();
+                Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(value))
+            }
+            Self::File { path, .. } => {
+                let cannot = |error| wrong(format!("cannot read {}: {error}", path.display()));
+                bounded(File::open(path).map_err(cannot)?).map_err(cannot)?
+            }
+            Self::StandardInput { .. } => bounded(std::io::stdin().lock())
+                .map_err(|error| wrong(format!("cannot read standard input: {error}")))?,
+        };
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
+            return Err(wrong("it is longer than 64 KiB".to_owned()));
+        }
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| wrong("it is not text in UTF-8".to_owned()))?
+            .trim();
+        if text.is_empty() {
+            return Err(wrong("it is empty".to_owned()));
+        }
+        let json = text.starts_with('{');
+        if text
+            .chars()
+            .any(|character| character.is_control() && !(json && character.is_ascii_whitespace()))
+        {
+            return Err(wrong(
+                "it holds a control character; one line is needed".to_owned(),
+            ));
+        }
+        Ok(Secret::from(text))
+    }
+}
+
+fn bounded(source: impl std::io::Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // All at once, so that no half of it stays behind where a growing buffer was.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        1 + usize::try_from(LONGEST).unwrap_or_default(),
+    ));
+    source.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(value: &str) -> Result<Secret, Problem> {
+        Source::Flag {
+            setting: "--role-id".to_owned(),
+            value: value.to_owned(),
+        }
+        .read()
+    }
+
+    #[test]
+    fn white_space_around_a_secret_is_not_part_of_it() {
+        assert_eq!(
+            given(" abc\r\n").map(|secret| secret.expose().clone()),
+            Ok("abc".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_secret_is_named_and_not_shown() {
+        for value in [
+            "",
+            "  \n",
+            "hunter2\nhunter3",
+            "hunter2\0",
+            &"hunter2".repeat(20_000),
+        ] {
+            let shown = given(value).expect_err("wrong on purpose").to_string();
+            assert!(
+                shown.starts_with("--role-id: ") && !shown.contains("hunter2"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_setting() {
+        let source = Source::File {
+            setting: "VAULT_SECRET_ID_FILE".to_owned(),
+            path: "/nowhere/secret".into(),
+        };
+        let shown = source.read().expect_err("not there").to_string();
+        assert!(
+            shown.contains("VAULT_SECRET_ID_FILE: cannot read /nowhere/secret: No such file"),
+            "{shown}"
+        );
+    }
+}

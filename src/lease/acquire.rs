@@ -1,0 +1,173 @@
+//! A login and a read of credentials, entered into the holdings step by step.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::holdings::{Holding, Holdings, Lease, State};
+use super::schedule::{Cause, Grant, Schedule, Subject};
+use crate::auth::{Method, Session};
+use crate::error::{Error, hints};
+use crate::postgres::Credentials;
+use crate::sys::clock::Moment;
+use crate::vault::{Client, Failure, Patience};
+
+/// Credentials, and what they hang on.
+#[derive(Debug)]
+pub struct Acquisition {
+    /// The user and the password.
+    pub credentials: Credentials,
+    /// The token.
+    pub holding: Rc<Holding>,
+    /// The lease; a static role has none.
+    pub lease: Option<Rc<Lease>>,
+}
+
+impl Acquisition {
+    /// The schedule that keeps this alive.
+    #[must_use]
+    pub fn schedule(&self, lease_ttl: Option<std::time::Duration>) -> Schedule {
+        let mut chance = fastrand::f64;
+        let session = &self.holding.session;
+        let Some(lease) = &self.lease else {
+            // Nothing hangs on the token any more.
+            return Schedule::new(None, None, None, None, &mut chance);
+        };
+        let token = (!session.duration.is_zero()).then(|| Grant {
+            at: session.granted_at,
+            duration: session.duration,
+            fixed: match (session.batch, session.renewable) {
+                (true, _) => Some(Cause::BatchToken),
+                (false, false) => Some(Cause::NotRenewable(Subject::Token)),
+                (false, true) => None,
+            },
+        });
+        let grant = Grant {
+            at: lease.granted_at,
+            duration: lease.duration,
+            fixed: (!lease.renewable).then_some(Cause::NotRenewable(Subject::Lease)),
+        };
+        Schedule::new(token, Some(grant), session.uses(), lease_ttl, &mut chance)
+    }
+}
+
+/// Logs in, unless there is a token that is to be used again, and reads credentials.
+///
+/// # Errors
+/// [`Error`]. Whatever was obtained before the failure is in the holdings.
+pub async fn acquire(
+    client: &Client,
+    method: &mut Method,
+    token: Option<Rc<Holding>>,
+    path: &str,
+    patience: &Patience<'_>,
+    holdings: &Holdings,
+) -> Result<Acquisition, Error> {
+    let holding = match token {
+        Some(holding) => holding,
+        None => {
+            let session: Session = method.login(client, patience).await?;
+            patience
+                .report
+                .info(format_args!("logged in{}", life(&session)));
+            holdings.add_session(Rc::new(session))
+        }
+    };
+    let session = Rc::clone(&holding.session);
+    let doing = "read credentials";
+    let read = || async {
+        // Until there is an answer, there may be a lease.
+        holding.unknown_lease.set(true);
+        session.spend_use();
+        let answer = client
+            .read(path, &session.token, patience.until.since(Moment::now()))
+            .await;
+        let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
+        holding.unknown_lease.set(acted);
+        answer
+    };
+    let answer = patience
+        .insist(client, doing, Failure::is_transient, read)
+        .await;
+    let answer = answer.map_err(|failure| explain(failure, path, &session, patience))?;
+    let now = Moment::now();
+    let lease = answer.lease_id.map(|id| {
+        let lease = Rc::new(Lease {
+            id,
+            granted_at: now,
+            duration: answer.lease_duration,
+            renewable: answer.renewable,
+            expiry: Cell::new(now + answer.lease_duration),
+            state: RefCell::new(State::Held),
+        });
+        holdings.add_lease(&holding, Rc::clone(&lease));
+        lease
+    });
+    // Only now: whatever is wrong with the rest, the lease is known and will be revoked.
+    let credentials = Credentials::read(&answer.document).map_err(|failure| Error::Credentials {
+        path: path.to_owned(),
+        problem: failure.to_string(),
+        hint: Some(
+            "is it the path of a database role, as in database/creds/app-role or database/static-creds/app?".to_owned(),
+        ),
+    })?;
+    Ok(Acquisition {
+        credentials,
+        holding,
+        lease,
+    })
+}
+
+fn life(session: &Session) -> String {
+    let kind = if session.batch {
+        " with a batch token"
+    } else {
+        ""
+    };
+    if session.duration.is_zero() {
+        return kind.to_owned();
+    }
+    format!(
+        "{kind}; the token lives for {}",
+        humantime::format_duration(session.duration)
+    )
+}
+
+fn explain(failure: Failure, path: &str, session: &Session, patience: &Patience<'_>) -> Error {
+    if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
+        return Error::Interrupted(signal);
+    }
+    let mount = path.split('/').next().unwrap_or(path);
+    let role = path.rsplit('/').next().unwrap_or(path);
+    let hint = match &failure {
+        Failure::Refused { status: 400, .. } if failure.says("unknown role") => {
+            Some(format!("is {role} the name of a role of the engine? `vault list {mount}/roles` shows them"))
+        }
+        Failure::Refused { status: 400 | 403, .. } if session.uses() == Some(0) => Some(
+            "the token's uses were counted, and reading the credentials took the last one, which revokes them at once: \
+             give the AppRole role a token_num_uses of 0, or of 3 and more"
+                .to_owned(),
+        ),
+        Failure::Refused { status: 403, .. } => {
+            Some(format!("the role's policy needs this line: {}", hints::policy(path, "read")))
+        }
+        Failure::Refused { status: 404, .. } => {
+            Some(format!("is a secrets engine mounted at {mount}/, and is the path right (--creds, VAULTEXEC_CREDS)?"))
+        }
+        failure if failure.may_have_acted() && session.batch => Some(
+            "a database role may have been made that nobody knows; a batch token cannot be revoked, so it ends by itself \
+             with the token"
+                .to_owned(),
+        ),
+        failure if failure.may_have_acted() => Some(
+            "a database role may have been made that nobody knows: it is revoked through the token it was asked for with"
+                .to_owned(),
+        ),
+        failure => hints::for_failure(failure),
+    };
+    Error::Server {
+        doing: "read credentials",
+        path: path.to_owned(),
+        failure,
+        hint,
+    }
+}

@@ -1,0 +1,289 @@
+//! The task that keeps one set of credentials alive. It carries out the schedule's steps, and says
+//! when there is something to decide; what becomes of the child is not its business.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::holdings::{Holding, Lease};
+use super::schedule::{Cause, Deadline, Schedule, Step, Subject};
+use crate::report::Reporter;
+use crate::sys::clock::Moment;
+use crate::sys::timer::Clock;
+use crate::vault::{Client, Failure, Renewed};
+
+/// What the keeper is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Renew at once: time may have passed unseen.
+    LookNow,
+    /// What was done about the deadline failed; say so again, later each time.
+    ActFailed(Option<Duration>),
+}
+
+/// What the keeper says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The credentials cannot be extended beyond this, and it is time to act.
+    Expiring(Deadline),
+    /// They have ended.
+    Expired(Deadline),
+}
+
+/// Who renews. The server, or a test's.
+pub trait Renew {
+    /// Renews the token or the lease.
+    fn renew(
+        &self,
+        subject: Subject,
+        increment: Duration,
+    ) -> impl Future<Output = Result<Renewed, Failure>>;
+
+    /// Whether the token is still good; no news is good news.
+    fn token_is_alive(&self) -> impl Future<Output = bool>;
+
+    /// Turns to another address of the server.
+    fn use_next_address(&self);
+
+    /// The token or the lease now ends then.
+    fn extended(&self, subject: Subject, expiry: Moment);
+}
+
+/// Credentials on a real server.
+#[derive(Debug)]
+pub struct OnServer {
+    /// The server.
+    pub client: Rc<Client>,
+    /// The token.
+    pub holding: Rc<Holding>,
+    /// The lease.
+    pub lease: Option<Rc<Lease>>,
+}
+
+impl Renew for OnServer {
+    async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
+        let session = &self.holding.session;
+        session.spend_use();
+        match (subject, &self.lease) {
+            (Subject::Lease, Some(lease)) => {
+                self.client
+                    .renew_lease(&lease.id, increment, &session.token, Duration::MAX)
+                    .await
+            }
+            _ => {
+                self.client
+                    .renew_self(increment, &session.token, Duration::MAX)
+                    .await
+            }
+        }
+    }
+
+    async fn token_is_alive(&self) -> bool {
+        let session = &self.holding.session;
+        session.spend_use();
+        let looked = self.client.lookup_self(&session.token, Duration::MAX).await;
+        looked.err().and_then(|failure| failure.status()) != Some(403)
+    }
+
+    fn use_next_address(&self) {
+        self.client.use_next_address();
+    }
+
+    fn extended(&self, subject: Subject, expiry: Moment) {
+        match (subject, &self.lease) {
+            (Subject::Lease, Some(lease)) => lease.expiry.set(expiry),
+            _ => self.holding.session.renewed_until(expiry),
+        }
+    }
+}
+
+/// Keeps one set of credentials alive.
+#[derive(Debug)]
+pub struct Keeper<R, C> {
+    /// Who renews.
+    pub renewer: R,
+    /// When to do what.
+    pub schedule: Schedule,
+    /// The clock.
+    pub clock: C,
+    /// What to tell people.
+    pub report: Reporter,
+    /// What to do at once.
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// What there is to decide.
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+impl<R: Renew, C: Clock> Keeper<R, C> {
+    /// Runs until nobody listens any more.
+    pub async fn run(mut self) {
+        self.say_deadline(None);
+        loop {
+            let next = self.schedule.next();
+            let due = async {
+                match next {
+                    Some((at, step)) => {
+                        self.clock.sleep_until(at).await;
+                        step
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(Command::LookNow) => self.schedule.look_now(self.clock.now()),
+                    Some(Command::ActFailed(after)) => {
+                        self.schedule.act_failed(after, self.clock.now(), fastrand::f64());
+                    }
+                    None => return,
+                },
+                step = due => self.carry_out(step).await,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, step: Step) {
+        match step {
+            Step::Renew(subject, increment) => self.renew(subject, increment).await,
+            Step::Act(deadline) => {
+                self.schedule.acted();
+                let _heard = self.events.send(Event::Expiring(deadline));
+            }
+            Step::End(deadline) => {
+                self.schedule.ended();
+                let _heard = self.events.send(Event::Expired(deadline));
+            }
+        }
+    }
+
+    async fn renew(&mut self, subject: Subject, increment: Duration) {
+        let before = self.schedule.deadline();
+        let result = self.renewer.renew(subject, increment).await;
+        // Chance is drawn once a step, and time is read after the answer: the server counts from
+        // the moment it answered, and an expiry that is taken for later than it is would be worse.
+        let chance = fastrand::f64();
+        self.schedule.used_token(chance);
+        let now = self.clock.now();
+        match result {
+            Ok(renewed) => {
+                self.renewer.extended(subject, now + renewed.granted);
+                let granted = humantime::format_duration(renewed.granted);
+                self.report
+                    .info(format_args!("renewed the {subject} for {granted}"));
+                self.schedule.renewed(subject, renewed, now, chance);
+            }
+            Err(failure) => self.renewal_failed(subject, &failure).await,
+        }
+        self.say_deadline(before);
+    }
+
+    async fn renewal_failed(&mut self, subject: Subject, failure: &Failure) {
+        let chance = fastrand::f64();
+        let verdict = match judge(subject, failure) {
+            Verdict::Unclear => {
+                self.schedule.used_token(chance);
+                match self.renewer.token_is_alive().await {
+                    true => Verdict::Final(Cause::Denied(subject)),
+                    false => Verdict::Final(Cause::Lost(Subject::Token)),
+                }
+            }
+            clear => clear,
+        };
+        let now = self.clock.now();
+        match verdict {
+            Verdict::Final(cause) => {
+                let fixed = if cause == Cause::Lost(Subject::Token) {
+                    Subject::Token
+                } else {
+                    subject
+                };
+                self.report
+                    .warn(format_args!("cannot renew the {subject}: {failure}"));
+                self.schedule.fixed(fixed, cause, now, chance);
+            }
+            Verdict::Passing | Verdict::Unclear => {
+                self.renewer.use_next_address();
+                self.schedule
+                    .failed(subject, failure.retry_after(), now, chance);
+                let left = self
+                    .schedule
+                    .expiry()
+                    .map(|expiry| expiry.since(now))
+                    .unwrap_or_default();
+                let message = format!(
+                    "cannot renew the {subject} now: {failure}; trying again, {} left",
+                    short(left)
+                );
+                if self.first_failure(subject) {
+                    self.report.warn(message);
+                } else {
+                    self.report.debug(message);
+                }
+            }
+        }
+    }
+
+    fn first_failure(&self, subject: Subject) -> bool {
+        self.schedule.failures(subject) == 1
+    }
+
+    fn say_deadline(&self, before: Option<Deadline>) {
+        let Some(deadline) = self
+            .schedule
+            .deadline()
+            .filter(|deadline| Some(*deadline) != before)
+        else {
+            return;
+        };
+        let at = wall(deadline.at, self.clock.now());
+        self.report.info(format_args!(
+            "the credentials end at {at}: {}",
+            deadline.cause
+        ));
+    }
+}
+
+/// A moment on the wall clock, in UTC.
+#[must_use]
+pub fn wall(moment: Moment, now: Moment) -> String {
+    humantime::format_rfc3339_seconds(moment.to_wall(now, SystemTime::now())).to_string()
+}
+
+fn short(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// What a failed renewal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The server is sick or away, or its database is: it may pass.
+    Passing,
+    /// It will never work again.
+    Final(Cause),
+    /// The token is gone or the policy forbids it: the token has to be looked at.
+    Unclear,
+}
+
+/// A lease or token that is gone is told apart from a server that is sick. A 400 alone says
+/// nothing: every error of a backend becomes one.
+fn judge(subject: Subject, failure: &Failure) -> Verdict {
+    match failure.status() {
+        Some(403) => Verdict::Unclear,
+        Some(400) if failure.says("not renewable") && !failure.says("not found") => {
+            Verdict::Final(Cause::NotRenewable(subject))
+        }
+        Some(400) if failure.says("lease not found") || failure.says("invalid lease") => {
+            Verdict::Final(Cause::Lost(subject))
+        }
+        Some(400) if subject == Subject::Token && failure.says("cannot be renewed") => {
+            Verdict::Final(Cause::NotRenewable(subject))
+        }
+        _ => Verdict::Passing,
+    }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

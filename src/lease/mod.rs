@@ -1,0 +1,13 @@
+//! Leases: taking one, keeping it and the token it hangs on alive, and giving both back.
+
+mod acquire;
+mod holdings;
+mod keeper;
+mod revoke;
+mod schedule;
+
+pub use acquire::{Acquisition, acquire};
+pub use holdings::{Holding, Holdings, Lease, Left, State, Witness};
+pub use keeper::{Command, Event, Keeper, OnServer, wall};
+pub use revoke::{can_revoke_alone, revoke, revoke_all, revoke_lease};
+pub use schedule::{Cause, Deadline, Grant, Schedule, Step, Subject};

@@ -1,0 +1,217 @@
+//! Giving back what is held, and saying what really became of it.
+//!
+//! A lease is revoked by `sys/leases/revoke` with `sync`, whose answer is the database's own. Where
+//! the policy forbids that, it goes with its token: the server then only puts it in its queue, and
+//! says yes whatever the database says later.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::holdings::{Holding, Holdings, Lease, State};
+use crate::error::hints;
+use crate::report::Reporter;
+use crate::sys::clock::Moment;
+use crate::vault::{Client, Failure, Revoked, full_jitter};
+
+/// The part of the time that is kept for the token, after the leases had theirs.
+const TOKENS_SHARE: f64 = 0.3;
+
+/// Revokes everything that is held, until a moment. What has become of it is in the holdings,
+/// also when the future is dropped before it is done.
+pub async fn revoke_all(client: &Client, holdings: &Holdings, until: Moment, report: Reporter) {
+    for holding in holdings.unsettled() {
+        revoke(client, &holding, until, report).await;
+        holdings.tidy();
+    }
+}
+
+/// Revokes a token and its leases, until a moment.
+pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: Reporter) {
+    let budget = until.since(Moment::now());
+    let leases_until = until - budget.mul_f64(TOKENS_SHARE);
+    let leases: Vec<_> = holding.leases.borrow().iter().map(Rc::clone).collect();
+    for lease in leases.iter().filter(|lease| !lease.is_settled()) {
+        revoke_lease(client, holding, lease, leases_until, report).await;
+    }
+    revoke_token(client, holding, until, report).await;
+    if holding.token_settled.get() && holding.session.ours {
+        // What could not be revoked by itself went with its token, unless the engine refused.
+        for lease in leases.iter().filter(|lease| !lease.is_settled()) {
+            let refused = matches!(
+                &*lease.state.borrow(),
+                State::Failed {
+                    by_engine: true,
+                    ..
+                }
+            );
+            if !refused {
+                report.info(format_args!(
+                    "the lease {} is revoked with its token, so the server does not say whether the database has \
+                     dropped the role",
+                    lease.id
+                ));
+                lease.state.replace(State::ThroughToken);
+            }
+        }
+        holding.unknown_lease.set(false);
+    }
+}
+
+/// Whether a lease can be revoked without its token, as the policy says.
+pub async fn can_revoke_alone(
+    client: &Client,
+    holding: &Holding,
+    lease: &Lease,
+    limit: Duration,
+) -> bool {
+    let session = &holding.session;
+    if session.uses().is_some() {
+        return false;
+    }
+    let by_path = format!("sys/leases/revoke/{}", lease.id);
+    client
+        .may_update(&["sys/leases/revoke", &by_path], &session.token, limit)
+        .await
+        .unwrap_or(false)
+}
+
+/// Revokes one lease and leaves its token, until a moment.
+pub async fn revoke_lease(
+    client: &Client,
+    holding: &Holding,
+    lease: &Lease,
+    until: Moment,
+    report: Reporter,
+) {
+    let session = &holding.session;
+    let mut tries = 0;
+    let mut by_path = false;
+    loop {
+        // The very last use ends the token, and with it the lease: that is revoking the token.
+        if session.uses().is_some_and(|uses| uses < 2) {
+            let words = "the token's uses are spent".to_owned();
+            lease.state.replace(State::Failed {
+                words,
+                hint: None,
+                by_engine: false,
+            });
+            return;
+        }
+        session.spend_use();
+        let limit = until.since(Moment::now());
+        let failure = match client
+            .revoke_lease(&lease.id, by_path, &session.token, limit)
+            .await
+        {
+            Ok(Revoked::Done) => {
+                report.info(format_args!("revoked the lease {}", lease.id));
+                lease.state.replace(State::Revoked);
+                return;
+            }
+            Ok(Revoked::Queued) => {
+                report.info(format_args!(
+                    "the server has put the revocation of the lease {} in its queue",
+                    lease.id
+                ));
+                lease.state.replace(State::ThroughToken);
+                return;
+            }
+            Err(failure) => failure,
+        };
+        let denied = failure.status() == Some(403);
+        let hint = denied.then(|| policy(lease));
+        let by_engine = failure.status() == Some(400);
+        lease.state.replace(State::Failed {
+            words: failure.to_string(),
+            hint,
+            by_engine,
+        });
+        if denied && !by_path {
+            // A policy can allow one role's leases only by the form with the lease in the path.
+            by_path = true;
+            continue;
+        }
+        if denied || !pause(client, &failure, &mut tries, until, report).await {
+            return;
+        }
+    }
+}
+
+async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report: Reporter) {
+    let session = &holding.session;
+    if holding.token_settled.get() {
+        return;
+    }
+    if session.batch {
+        // It cannot be revoked, and nothing but its leases is left behind by it.
+        holding.token_settled.set(
+            holding
+                .leases
+                .borrow()
+                .iter()
+                .all(|lease| lease.is_settled()),
+        );
+        return;
+    }
+    let mut tries = 0;
+    loop {
+        let limit = until.since(Moment::now());
+        match client.revoke_self(&session.token, limit).await {
+            Ok(()) => {
+                report.info("revoked the token");
+                holding.token_settled.set(true);
+                return;
+            }
+            // It is gone already, and its leases with it: revoking twice is no failure.
+            Err(failure) if failure.status() == Some(403) => {
+                report.info("the token is gone already");
+                holding.token_settled.set(true);
+                return;
+            }
+            Err(failure) => {
+                report.debug(format_args!("cannot revoke the token: {failure}"));
+                if !pause(client, &failure, &mut tries, until, report).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits before the next try; no when there is no time for one, or it would be pointless. While
+/// revoking, a 400 is a backend's own error, which may pass.
+async fn pause(
+    client: &Client,
+    failure: &Failure,
+    tries: &mut u32,
+    until: Moment,
+    report: Reporter,
+) -> bool {
+    let may_pass = failure.is_transient()
+        || matches!(
+            failure,
+            Failure::Lost(_) | Failure::Malformed { .. } | Failure::Tls(_)
+        )
+        || failure.status() == Some(400);
+    let delay = full_jitter(*tries, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
+    if !may_pass || delay >= until.since(Moment::now()) {
+        return false;
+    }
+    report.debug(format_args!("{failure}; trying again"));
+    *tries += 1;
+    client.use_next_address();
+    tokio::time::sleep(delay).await;
+    true
+}
+
+fn policy(lease: &Lease) -> String {
+    let role = lease
+        .id
+        .rsplit_once('/')
+        .map_or(lease.id.as_str(), |(role, _)| role);
+    format!(
+        "the role's policy needs this line: {}, or for this role's leases alone: {}",
+        hints::policy("sys/leases/revoke", "update"),
+        hints::policy(&format!("sys/leases/revoke/{role}/*"), "update"),
+    )
+}

@@ -1,0 +1,399 @@
+//! When to renew what, and when nothing can be renewed any more. Pure: time and chance are
+//! arguments, so that the sequence of delays can be tested.
+//!
+//! The lease dies with its token, whatever its own duration says, so both are followed and one
+//! deadline is made of them. The sums are those of the official client's `LifetimeWatcher`; its
+//! behaviour after errors, which asks in a tight loop, is not.
+
+use std::time::Duration;
+
+use crate::sys::clock::Moment;
+use crate::vault::Renewed;
+
+/// The first wait after a failed renewal; later ones double.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// No wait after a failed renewal is longer.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// No wait after a failed renewal is shorter, however little time is left.
+const SHORTEST_RETRY: Duration = Duration::from_millis(500);
+/// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
+pub const RESERVED_USES: u64 = 2;
+
+/// What is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The token.
+    Token,
+    /// The lease.
+    Lease,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Token => "token",
+            Self::Lease => "lease",
+        })
+    }
+}
+
+/// Why something cannot be extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server granted less than was asked for: its max_ttl is near.
+    MaxTtl(Subject),
+    /// It was never renewable.
+    NotRenewable(Subject),
+    /// Batch tokens never are.
+    BatchToken,
+    /// The token's calls are counted, and the last ones are needed for the revocation.
+    UsesSpent,
+    /// The policy forbids the renewal.
+    Denied(Subject),
+    /// The server does not know it any more.
+    Lost(Subject),
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxTtl(subject) => write!(formatter, "the {subject} has reached its max_ttl"),
+            Self::NotRenewable(subject) => write!(formatter, "the {subject} is not renewable"),
+            Self::BatchToken => {
+                formatter.write_str("the token is a batch token, and the lease ends with it")
+            }
+            Self::UsesSpent => formatter.write_str(
+                "the token has a limited number of uses, and the last ones are kept for revoking",
+            ),
+            Self::Denied(subject) => write!(formatter, "the policy forbids renewing the {subject}"),
+            Self::Lost(subject) => write!(formatter, "the {subject} is gone"),
+        }
+    }
+}
+
+/// The moment after which the credentials are dead, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: Moment,
+    /// Why not later.
+    pub cause: Cause,
+}
+
+/// What was granted at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// When.
+    pub at: Moment,
+    /// For how long.
+    pub duration: Duration,
+    /// Why it cannot be renewed, if it cannot.
+    pub fixed: Option<Cause>,
+}
+
+/// What is to be done next.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Renew this, asking for so much from then.
+    Renew(Subject, Duration),
+    /// The deadline is near: time to act on it.
+    Act(Deadline),
+    /// The deadline is here.
+    End(Deadline),
+}
+
+/// One of the two things that have to be kept alive.
+#[derive(Clone, Debug)]
+struct Track {
+    increment: Duration,
+    expiry: Moment,
+    fixed: Option<Cause>,
+    next: Moment,
+    failures: u32,
+}
+
+/// What has been done about the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    Acted,
+    Ended,
+}
+
+/// The schedule of one set of credentials.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    token: Option<Track>,
+    lease: Option<Track>,
+    uses: Option<u64>,
+    stage: Stage,
+    /// When to act on the deadline, once there is one.
+    act_at: Option<Moment>,
+    failed_acts: u32,
+}
+
+impl Schedule {
+    /// A schedule for a lease and the token that it hangs on; either may be something that does
+    /// not expire. With `lease_ttl` shorter than what was granted, the first renewal shortens it.
+    #[must_use]
+    pub fn new(
+        token: Option<Grant>,
+        lease: Option<Grant>,
+        uses: Option<u64>,
+        lease_ttl: Option<Duration>,
+        chance: &mut impl FnMut() -> f64,
+    ) -> Self {
+        let mut lease_track = lease.map(|grant| Track::new(grant, chance()));
+        if let (Some(track), Some(grant), Some(ttl)) = (&mut lease_track, lease, lease_ttl) {
+            if ttl < grant.duration {
+                track.increment = ttl;
+                track.next = grant.at;
+            }
+        }
+        let mut schedule = Self {
+            token: token.map(|grant| Track::new(grant, chance())),
+            lease: lease_track,
+            uses,
+            stage: Stage::Open,
+            act_at: None,
+            failed_acts: 0,
+        };
+        schedule.check_uses();
+        schedule.plan_act(None, chance());
+        schedule
+    }
+
+    /// The next step and when it is due; nothing when there is nothing left to do.
+    #[must_use]
+    pub fn next(&self) -> Option<(Moment, Step)> {
+        let renewal = |subject, track: &Option<Track>| {
+            let track = track.as_ref().filter(|track| track.fixed.is_none())?;
+            Some((track.next, Step::Renew(subject, track.increment)))
+        };
+        let deadline = self.deadline();
+        let ended = matches!(
+            deadline,
+            Some(Deadline {
+                cause: Cause::Lost(_),
+                ..
+            })
+        );
+        let act = deadline
+            .zip(self.act_at)
+            .filter(|_| self.stage == Stage::Open)
+            .map(|(d, at)| (at, Step::Act(d)));
+        let end = deadline
+            .filter(|_| self.stage == Stage::Acted && !ended)
+            .map(|d| (d.at, Step::End(d)));
+        // What is gone cannot be renewed, nor can what hangs on it.
+        let renewals = [
+            renewal(Subject::Token, &self.token),
+            renewal(Subject::Lease, &self.lease),
+        ];
+        let renewals = renewals
+            .into_iter()
+            .flatten()
+            .filter(|_| !ended && self.stage != Stage::Ended);
+        renewals.chain(act).chain(end).min_by_key(|(at, _)| *at)
+    }
+
+    /// The moment after which nothing can be extended, as far as is known.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        let fixed = |track: &Option<Track>| {
+            let track = track.as_ref()?;
+            track.fixed.map(|cause| Deadline {
+                at: track.expiry,
+                cause,
+            })
+        };
+        [fixed(&self.token), fixed(&self.lease)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
+    }
+
+    /// When the credentials end if nothing is renewed any more; never, if absent.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Moment> {
+        [&self.token, &self.lease]
+            .into_iter()
+            .flatten()
+            .map(|track| track.expiry)
+            .min()
+    }
+
+    /// How many renewals have failed since the last one that succeeded.
+    #[must_use]
+    pub fn failures(&self, subject: Subject) -> u32 {
+        let track = match subject {
+            Subject::Token => &self.token,
+            Subject::Lease => &self.lease,
+        };
+        track.as_ref().map_or(0, |track| track.failures)
+    }
+
+    /// A renewal succeeded.
+    pub fn renewed(&mut self, subject: Subject, renewed: Renewed, now: Moment, chance: f64) {
+        let before = self.deadline();
+        let (track, other) = match subject {
+            Subject::Token => (&mut self.token, &mut self.lease),
+            Subject::Lease => (&mut self.lease, &mut self.token),
+        };
+        let Some(track) = track else { return };
+        track.expiry = now + renewed.granted;
+        track.failures = 0;
+        track.next = now + until_renewal(renewed.granted, chance);
+        // The granted duration decides, not the status: seconds are rounded, hence the one.
+        if renewed.granted.as_secs() + 1 < track.increment.as_secs() {
+            track.fixed = Some(Cause::MaxTtl(subject));
+        } else if !renewed.renewable {
+            track.fixed = Some(Cause::NotRenewable(subject));
+        }
+        // The other one is renewed in the same breath if its turn is near: one wake-up for both.
+        if let Some(other) = other {
+            let near = track.next.since(now) / 10;
+            if other.failures == 0 && other.next > now && other.next.since(now) <= near {
+                other.next = now;
+            }
+        }
+        self.plan_act(before, chance);
+    }
+
+    /// A renewal failed in a way that may pass: waits longer each time, and never less than a
+    /// floor, but tries again before the expiry where there is time for that.
+    pub fn failed(
+        &mut self,
+        subject: Subject,
+        retry_after: Option<Duration>,
+        now: Moment,
+        chance: f64,
+    ) {
+        let track = match subject {
+            Subject::Token => &mut self.token,
+            Subject::Lease => &mut self.lease,
+        };
+        let Some(track) = track else { return };
+        let mut delay = growing(track.failures, chance);
+        let left = track.expiry.since(now);
+        if !left.is_zero() {
+            delay = delay.min(left / 4);
+        }
+        track.failures = track.failures.saturating_add(1);
+        track.next = now
+            + delay
+                .max(SHORTEST_RETRY)
+                .max(retry_after.unwrap_or_default());
+    }
+
+    /// Something can never be extended again, for this reason; if it is lost, it has ended now.
+    pub fn fixed(&mut self, subject: Subject, cause: Cause, now: Moment, chance: f64) {
+        let before = self.deadline();
+        let track = match subject {
+            Subject::Token => &mut self.token,
+            Subject::Lease => &mut self.lease,
+        };
+        let Some(track) = track else { return };
+        track.fixed = Some(cause);
+        if matches!(cause, Cause::Lost(_)) {
+            track.expiry = now;
+        }
+        self.plan_act(before, chance);
+    }
+
+    /// A call was made with the token.
+    pub fn used_token(&mut self, chance: f64) {
+        let before = self.deadline();
+        self.uses = self.uses.map(|uses| uses.saturating_sub(1));
+        self.check_uses();
+        self.plan_act(before, chance);
+    }
+
+    /// Time may have passed unseen, or somebody may have changed something: renew what can be
+    /// renewed at once.
+    pub fn look_now(&mut self, now: Moment) {
+        for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
+            track.next = track.next.min(now);
+        }
+    }
+
+    /// What was to be done about the deadline has been done.
+    pub fn acted(&mut self) {
+        self.stage = self.stage.max(Stage::Acted);
+    }
+
+    /// The deadline has passed.
+    pub fn ended(&mut self) {
+        self.stage = Stage::Ended;
+    }
+
+    /// What was to be done about the deadline failed: it is tried again, each time later.
+    pub fn act_failed(&mut self, retry_after: Option<Duration>, now: Moment, chance: f64) {
+        let delay = growing(self.failed_acts, chance).max(SHORTEST_RETRY);
+        self.failed_acts = self.failed_acts.saturating_add(1);
+        self.stage = Stage::Open;
+        self.act_at = Some(now + delay.max(retry_after.unwrap_or_default()));
+    }
+
+    /// The last uses of a counted token are not spent on renewals: with the very last one the
+    /// token and all its leases end, under the child's hands.
+    fn check_uses(&mut self) {
+        if self.uses.is_some_and(|uses| uses <= RESERVED_USES) {
+            for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
+                track.fixed.get_or_insert(Cause::UsesSpent);
+            }
+        }
+    }
+
+    /// Chooses when to act, when there is a deadline that was not there `before`: well ahead of
+    /// it, and not all clients at once.
+    fn plan_act(&mut self, before: Option<Deadline>, chance: f64) {
+        let deadline = self.deadline();
+        let Some(found) = deadline.filter(|_| deadline != before) else {
+            return;
+        };
+        let limiting = [&self.token, &self.lease]
+            .into_iter()
+            .flatten()
+            .find(|track| track.expiry == found.at);
+        let whole = limiting.map_or(Duration::ZERO, |track| track.increment);
+        let act_at = found.at - whole.mul_f64(0.2 + 0.1 * chance);
+        // A deadline that comes nearer is acted on again, unless that is already on its way.
+        let sooner = self.act_at.is_none_or(|known| act_at < known);
+        if sooner {
+            self.act_at = Some(act_at);
+        }
+    }
+}
+
+impl Track {
+    fn new(grant: Grant, chance: f64) -> Self {
+        Self {
+            increment: grant.duration,
+            expiry: grant.at + grant.duration,
+            fixed: grant.fixed,
+            next: grant.at + until_renewal(grant.duration, chance),
+            failures: 0,
+        }
+    }
+}
+
+/// `LifetimeWatcher`'s sum: a grace of 10 to 20 % of the duration, and of what is left two thirds,
+/// plus a third of the grace. That is 70 to 73 % of the duration.
+fn until_renewal(duration: Duration, chance: f64) -> Duration {
+    let grace = duration.mul_f64(0.1 + 0.1 * chance);
+    duration.mul_f64(2.0 / 3.0) + grace / 3
+}
+
+/// A wait that doubles up to a bound, between a half of it and the whole.
+fn growing(failures: u32, chance: f64) -> Duration {
+    let bound = FIRST_RETRY
+        .saturating_mul(1 << failures.min(16))
+        .min(LONGEST_RETRY);
+    bound.mul_f64(0.5 + 0.5 * chance)
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

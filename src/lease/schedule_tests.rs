@@ -1,0 +1,326 @@
+//! Properties of the schedule, on the sequence of its steps.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn start() -> Moment {
+    Moment::since_boot(Duration::from_secs(1_000_000))
+}
+
+fn grant(seconds: u64) -> Grant {
+    Grant {
+        at: start(),
+        duration: Duration::from_secs(seconds),
+        fixed: None,
+    }
+}
+
+fn schedule(token: u64, lease: u64) -> Schedule {
+    Schedule::new(
+        Some(grant(token)),
+        Some(grant(lease)),
+        None,
+        None,
+        &mut || 0.5,
+    )
+}
+
+fn granted(seconds: u64) -> Renewed {
+    Renewed {
+        granted: Duration::from_secs(seconds),
+        renewable: true,
+    }
+}
+
+#[test]
+fn the_first_renewal_is_at_70_to_73_percent_of_the_ttl() {
+    for case in 0..10_000u64 {
+        let mut random = fastrand::Rng::with_seed(case);
+        let ttl = random.u64(1..1_000_000);
+        let schedule = Schedule::new(None, Some(grant(ttl)), None, None, &mut || random.f64());
+        let (at, step) = schedule.next().expect("a renewal");
+        assert_eq!(step, Step::Renew(Subject::Lease, Duration::from_secs(ttl)));
+        let share = at.since(start()).as_secs_f64() / Duration::from_secs(ttl).as_secs_f64();
+        assert!((0.699..0.734).contains(&share), "{ttl}: {share}");
+    }
+}
+
+/// Random answers in random order; returns the moments of all steps.
+fn history(case: u64) -> Vec<(Moment, Step, bool)> {
+    let mut random = fastrand::Rng::with_seed(case);
+    let mut schedule = Schedule::new(
+        random.bool().then(|| grant(random.u64(1..100_000))),
+        Some(grant(random.u64(1..100_000))),
+        random.bool().then(|| random.u64(0..30)),
+        random
+            .bool()
+            .then(|| Duration::from_secs(random.u64(5..1000))),
+        &mut || 0.3,
+    );
+    let mut history = Vec::new();
+    let mut now = start();
+    for _ in 0..60 {
+        let Some((at, step)) = schedule.next() else {
+            break;
+        };
+        now = now.max(at);
+        let mut failed = false;
+        match step {
+            Step::Renew(subject, increment) => {
+                schedule.used_token(random.f64());
+                match random.u8(0..10) {
+                    0..5 => {
+                        failed = true;
+                        let wait = random
+                            .bool()
+                            .then(|| Duration::from_secs(random.u64(0..20)));
+                        schedule.failed(subject, wait, now, random.f64());
+                    }
+                    5..9 => {
+                        schedule.renewed(subject, granted(increment.as_secs()), now, random.f64())
+                    }
+                    _ => schedule.renewed(
+                        subject,
+                        granted(random.u64(0..=increment.as_secs())),
+                        now,
+                        random.f64(),
+                    ),
+                }
+            }
+            Step::Act(_) if random.bool() => {
+                failed = true;
+                schedule.act_failed(None, now, random.f64());
+            }
+            Step::Act(_) => schedule.acted(),
+            Step::End(_) => schedule.ended(),
+        }
+        history.push((now, step, failed));
+    }
+    history
+}
+
+#[test]
+fn never_a_tight_loop_whatever_the_server_answers() {
+    for case in 0..10_000 {
+        let history = history(case);
+        for (index, (at, step, failed)) in history
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, _, failed))| *failed)
+        {
+            let same = |other: &Step| {
+                std::mem::discriminant(other) == std::mem::discriminant(step)
+                    && match (other, step) {
+                        (Step::Renew(one, _), Step::Renew(other, _)) => one == other,
+                        _ => true,
+                    }
+            };
+            if let Some((next, ..)) = history
+                .iter()
+                .skip(index + 1)
+                .find(|(_, other, _)| same(other))
+            {
+                assert!(
+                    next.since(*at) >= SHORTEST_RETRY,
+                    "case {case}: {failed} {step:?} again after {:?}",
+                    next.since(*at)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_renewal_is_always_tried_before_the_expiry() {
+    for case in 0..10_000u64 {
+        let mut random = fastrand::Rng::with_seed(case);
+        let mut schedule = schedule(random.u64(10..100_000), random.u64(10..100_000));
+        for _ in 0..50 {
+            let (at, step) = schedule.next().expect("all is renewable");
+            let expiry = schedule.expiry().expect("both expire");
+            let Step::Renew(subject, increment) = step else {
+                panic!("all is renewable: {step:?}")
+            };
+            assert!(at < expiry, "case {case}");
+            schedule.renewed(subject, granted(increment.as_secs()), at, random.f64());
+        }
+    }
+}
+
+#[test]
+fn delays_after_failures_double_to_a_minute_and_stay_there() {
+    let mut schedule = Schedule::new(None, Some(grant(86_400)), None, None, &mut || 0.0);
+    let mut now = schedule.next().expect("a renewal").0;
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        schedule.failed(Subject::Lease, None, now, 1.0);
+        let next = schedule.next().expect("a retry").0;
+        delays.push(next.since(now).as_secs());
+        now = next;
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+}
+
+#[test]
+fn little_time_left_means_shorter_delays_but_never_below_the_floor() {
+    let mut schedule = Schedule::new(None, Some(grant(10)), None, None, &mut || 0.0);
+    let expiry = start() + Duration::from_secs(10);
+    let mut now = schedule.next().expect("a renewal").0;
+    let mut tries = 0;
+    while now < expiry {
+        schedule.failed(Subject::Lease, None, now, 1.0);
+        let next = schedule.next().expect("a retry").0;
+        assert!(next.since(now) >= SHORTEST_RETRY);
+        now = next;
+        tries += 1;
+    }
+    assert!((3..=8).contains(&tries), "{tries}");
+}
+
+#[test]
+fn a_shrinking_grant_is_the_deadline_and_a_cause_is_never_lost() {
+    let mut schedule = schedule(4 * 3600, 3600);
+    let (at, _) = schedule.next().expect("a renewal");
+    schedule.renewed(Subject::Lease, granted(1200), at, 0.5);
+    let deadline = Deadline {
+        at: at + Duration::from_secs(1200),
+        cause: Cause::MaxTtl(Subject::Lease),
+    };
+    assert_eq!(schedule.deadline(), Some(deadline));
+    // Acting is due 20 to 30 % of an hour before, which is 5 minutes after this renewal.
+    let (act, step) = schedule.next().expect("time to act");
+    assert_eq!(step, Step::Act(deadline));
+    assert_eq!(deadline.at.since(act), HOUR / 4);
+    schedule.acted();
+    assert!(matches!(
+        schedule.next(),
+        Some((_, Step::Renew(Subject::Token, _)) | (_, Step::End(_)))
+    ));
+    assert_eq!(schedule.deadline(), Some(deadline));
+}
+
+#[test]
+fn rounding_is_no_deadline() {
+    let mut schedule = schedule(7200, 3600);
+    let (at, _) = schedule.next().expect("a renewal");
+    schedule.renewed(Subject::Lease, granted(3599), at, 0.5);
+    assert_eq!(schedule.deadline(), None);
+}
+
+#[test]
+fn batch_and_unrenewable_are_known_from_the_start_without_pointless_calls() {
+    let batch = Grant {
+        fixed: Some(Cause::BatchToken),
+        ..grant(600)
+    };
+    let lease = Grant {
+        fixed: Some(Cause::BatchToken),
+        ..grant(600)
+    };
+    let schedule = Schedule::new(Some(batch), Some(lease), None, None, &mut || 0.0);
+    assert_eq!(
+        schedule.deadline().map(|deadline| deadline.cause),
+        Some(Cause::BatchToken)
+    );
+    assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
+}
+
+#[test]
+fn the_last_uses_of_a_counted_token_are_never_spent_on_renewals() {
+    for uses in 0..20 {
+        let mut schedule = Schedule::new(
+            Some(grant(60)),
+            Some(grant(60)),
+            Some(uses),
+            None,
+            &mut || 0.5,
+        );
+        let mut renewals = 0;
+        while let Some((at, Step::Renew(subject, increment))) = schedule.next() {
+            renewals += 1;
+            schedule.used_token(0.5);
+            schedule.renewed(subject, granted(increment.as_secs()), at, 0.5);
+            assert!(renewals < 100, "it ends");
+        }
+        assert_eq!(renewals, uses.saturating_sub(RESERVED_USES), "{uses}");
+        assert_eq!(
+            schedule.deadline().map(|deadline| deadline.cause),
+            Some(Cause::UsesSpent)
+        );
+    }
+}
+
+#[test]
+fn what_is_lost_is_acted_on_at_once_and_not_renewed() {
+    let mut schedule = schedule(3600, 3600);
+    let now = start() + Duration::from_secs(60);
+    schedule.fixed(Subject::Lease, Cause::Lost(Subject::Lease), now, 0.5);
+    let (at, step) = schedule.next().expect("time to act");
+    assert!(at <= now);
+    assert_eq!(
+        step,
+        Step::Act(Deadline {
+            at: now,
+            cause: Cause::Lost(Subject::Lease)
+        })
+    );
+    schedule.acted();
+    assert_eq!(schedule.next(), None);
+}
+
+#[test]
+fn failed_acts_are_repeated_at_growing_intervals() {
+    let mut schedule = schedule(3600, 3600);
+    let mut now = start();
+    schedule.fixed(Subject::Lease, Cause::Lost(Subject::Lease), now, 0.5);
+    let mut delays = Vec::new();
+    for _ in 0..8 {
+        schedule.acted();
+        schedule.act_failed(None, now, 1.0);
+        let (at, step) = schedule.next().expect("another try");
+        assert!(matches!(step, Step::Act(_)));
+        delays.push(at.since(now).as_secs());
+        now = at;
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
+}
+
+#[test]
+fn a_shorter_lease_is_asked_for_at_once() {
+    let ttl = Duration::from_secs(300);
+    let mut schedule = Schedule::new(
+        Some(grant(3600)),
+        Some(grant(3600)),
+        None,
+        Some(ttl),
+        &mut || 0.5,
+    );
+    assert_eq!(
+        schedule.next(),
+        Some((start(), Step::Renew(Subject::Lease, ttl)))
+    );
+    schedule.renewed(Subject::Lease, granted(300), start(), 0.5);
+    assert_eq!(schedule.deadline(), None);
+    assert_eq!(schedule.expiry(), Some(start() + ttl));
+}
+
+#[test]
+fn one_wake_up_serves_both_when_their_turns_are_near() {
+    let mut schedule = schedule(3600, 3601);
+    let (at, step) = schedule.next().expect("a renewal");
+    assert!(matches!(step, Step::Renew(Subject::Token, _)));
+    schedule.renewed(Subject::Token, granted(3600), at, 0.5);
+    assert_eq!(
+        schedule.next(),
+        Some((at, Step::Renew(Subject::Lease, Duration::from_secs(3601))))
+    );
+}
+
+#[test]
+fn looking_now_renews_everything_that_can_be() {
+    let mut schedule = schedule(3600, 7200);
+    let now = start() + Duration::from_secs(10);
+    schedule.look_now(now);
+    assert!(matches!(schedule.next(), Some((at, Step::Renew(..))) if at == now));
+}

@@ -1,0 +1,232 @@
+//! The story of a run, from the command line to the exit, with the cleaning up on every path.
+
+use std::io::IsTerminal as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::LocalSet;
+
+use crate::auth::{AppRole, Method};
+use crate::cli::Cli;
+use crate::config::{self, AuthSettings, Config, environment};
+use crate::error::Error;
+use crate::exit::{self, Exit};
+use crate::lease::{self, Holdings};
+use crate::provider::{Desk, Invocation, Provider};
+use crate::report::Reporter;
+use crate::supervise::{self, Machine, Rules, Startup, Stop};
+use crate::sys::clock::Moment;
+use crate::sys::signals::Signals;
+use crate::sys::{process, program};
+use crate::vault::{Client, Interrupt, Patience};
+
+/// How long something that is under way when the child ends is waited for.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
+
+/// Runs vaultexec as it was called.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse_from(environment::arguments()) {
+        Ok(cli) => cli,
+        Err(usage) => return explain_usage(&usage),
+    };
+    let report = config::reporting(&cli, &environment::Inherited);
+    match prepare(cli) {
+        Ok(prepared) => prepared.run(),
+        Err(error) => {
+            tell(report, &error);
+            error.exit()
+        }
+    }
+}
+
+/// Everything that is done before the first request: nothing of it leaves a trace.
+fn prepare(cli: Cli) -> Result<Prepared, Error> {
+    let at_terminal = std::io::stdin().is_terminal();
+    let config =
+        config::gather(&cli, &environment::Inherited, at_terminal).map_err(Error::Config)?;
+    let invocation = find_program(cli)?;
+    let client = Client::new(&config.vault, config.report)
+        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
+    // A debugger or a core dump would show the secrets; where this is refused, it is so for all.
+    let _forbidden = process::forbid_inspection();
+    let method = read_secrets(&config)?;
+    Ok(Prepared {
+        config,
+        invocation,
+        client,
+        method,
+    })
+}
+
+fn find_program(cli: Cli) -> Result<Invocation, Error> {
+    let command = cli.command.first().cloned().unwrap_or_default();
+    let path = config::Environment::variable(&environment::Inherited, "PATH");
+    let path = program::find(&command, path.as_deref()).map_err(|reason| Error::Program {
+        command: command.into(),
+        reason,
+    })?;
+    Ok(Invocation {
+        path,
+        arguments: cli.command,
+    })
+}
+
+fn read_secrets(config: &Config) -> Result<Method, Error> {
+    match &config.auth {
+        AuthSettings::AppRole(settings) => AppRole::read(settings, config.report)
+            .map(Method::AppRole)
+            .map_err(Error::Config),
+    }
+}
+
+struct Prepared {
+    config: Config,
+    invocation: Invocation,
+    client: Client,
+    method: Method,
+}
+
+impl Prepared {
+    fn run(self) -> Exit {
+        let report = self.config.report;
+        // One thread: the kernel watches the thread that starts the child, and nothing here is
+        // worth a second one.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let exit = match runtime {
+            Ok(runtime) => {
+                let exit = LocalSet::new().block_on(&runtime, self.obtain_run_and_give_back());
+                // A look-up of a name that still hangs is not waited for.
+                runtime.shutdown_background();
+                exit
+            }
+            Err(error) => Err(Error::System {
+                doing: "start the event loop",
+                reason: error.to_string(),
+            }),
+        };
+        exit.unwrap_or_else(|error| {
+            tell(report, &error);
+            error.exit()
+        })
+    }
+
+    async fn obtain_run_and_give_back(self) -> Result<Exit, Error> {
+        let Self {
+            config,
+            invocation,
+            client,
+            method,
+        } = self;
+        let mut signals = Signals::install().map_err(|error| Error::System {
+            doing: "handle signals",
+            reason: error.to_string(),
+        })?;
+        let holdings = Rc::new(Holdings::new(None));
+        let desk = Rc::new(Desk {
+            client: Rc::new(client),
+            method: Mutex::new(method),
+            holdings: Rc::clone(&holdings),
+            config,
+        });
+        let outcome = obtain_and_run(&desk, invocation, &mut signals).await;
+        let keep = outcome.is_ok() && !desk.config.revoke;
+        if keep {
+            return outcome;
+        }
+        if let Err(error) = &outcome {
+            tell(desk.config.report, error);
+        }
+        give_back(&desk, &mut signals).await;
+        Ok(conclude(&desk, &outcome))
+    }
+}
+
+/// Login, credentials, child, and the child's end.
+async fn obtain_and_run(
+    desk: &Rc<Desk>,
+    invocation: Invocation,
+    signals: &mut Signals,
+) -> Result<Exit, Error> {
+    let config = &desk.config;
+    let interrupt = Interrupt::default();
+    let until = Moment::now() + config.start_timeout;
+    let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+    let acquisition =
+        match supervise::interruptible(desk.first(&patience), signals, &interrupt).await {
+            Startup::Done(acquisition) => acquisition?,
+            Startup::Interrupted(signal, _too_late) => return Err(Error::Interrupted(signal)),
+        };
+    let (sender, mut news) = mpsc::unbounded_channel();
+    let mut provider = Provider::new(Rc::clone(desk), invocation, sender);
+    let child = provider.start_first(acquisition)?;
+    let machine = Machine::new(Rules {
+        on_expiry: config.on_expiry,
+    });
+    let stop = Stop {
+        signal: config.stop_signal,
+        timeout: config.stop_timeout,
+    };
+    let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
+    provider
+        .finish(Moment::now() + LAST_ANSWER.min(config.revoke_timeout))
+        .await;
+    exit
+}
+
+/// Revokes what is held, within its bound. A signal shortens that, another one ends it.
+async fn give_back(desk: &Desk, signals: &mut Signals) {
+    let bound = Moment::now() + desk.config.revoke_timeout;
+    let work = lease::revoke_all(&desk.client, &desk.holdings, bound, desk.config.report);
+    supervise::bounded(work, bound, signals).await;
+}
+
+/// The exit of a run that has been cleaned up, after telling what could not be.
+fn conclude(desk: &Desk, outcome: &Result<Exit, Error>) -> Exit {
+    let now = Moment::now();
+    let left = desk.holdings.left(now);
+    for left in &left {
+        let at = lease::wall(left.expiry, now);
+        let message = format!(
+            "{} could not be revoked: {}; it ends by itself at {at}",
+            left.what, left.words
+        );
+        match &left.hint {
+            Some(hint) => desk.config.report.warn_with(message, hint),
+            None => desk.config.report.warn(message),
+        }
+    }
+    let exit = match outcome {
+        Ok(exit) => *exit,
+        Err(error) => error.exit(),
+    };
+    if desk.config.strict_revoke && exit.is_success() && !left.is_empty() {
+        return Exit::Code(exit::FAILURE);
+    }
+    exit
+}
+
+fn tell(report: Reporter, error: &Error) {
+    match error {
+        Error::Config(problems) => problems
+            .iter()
+            .for_each(|problem| report.error(problem, None)),
+        // The shell tells of a death by signal; there is nothing to add.
+        Error::Interrupted(_) => report.info(error),
+        _ => report.error(error, error.hint()),
+    }
+}
+
+/// What the command line's parser has to say: help goes to standard output, all else does not.
+fn explain_usage(usage: &clap::Error) -> Exit {
+    // A terminal or pipe that does not take the text is no reason for another exit code.
+    let _printed = usage.print();
+    if usage.use_stderr() {
+        Exit::Code(exit::FAILURE)
+    } else {
+        Exit::Code(0)
+    }
+}

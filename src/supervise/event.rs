@@ -1,0 +1,75 @@
+//! What happens, and what is done about it.
+
+use crate::exit::Exit;
+use crate::sys::reap::Change;
+use crate::sys::signal::Signal;
+use crate::sys::signals::Received;
+
+use super::policy::Topology;
+
+/// Something that has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A signal has arrived.
+    Signal(Received, Topology),
+    /// The child has changed its state.
+    Child(Change),
+    /// vaultexec itself was stopped, and goes on.
+    Resumed,
+    /// The credentials cannot be extended much longer.
+    Expiring,
+    /// The credentials have ended.
+    Expired,
+    /// New credentials are there.
+    Acquired,
+    /// There are no new credentials; whether it makes sense to try again.
+    NotAcquired {
+        /// Whether another try may succeed.
+        again: bool,
+    },
+    /// The time is up that a child has to end when it is told to.
+    StopTimedOut,
+}
+
+/// Something to be done. Carried out in the order given.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send the child this signal.
+    Signal(Signal),
+    /// Stop vaultexec itself, as the child is stopped.
+    StopOurselves(Signal),
+    /// Renew at once: time has passed unseen.
+    LookAtLease,
+    /// Get new credentials.
+    Acquire,
+    /// The credentials will be said to expire again, later.
+    RetryLater,
+    /// Tell the child to end, and start the time it has for that.
+    StopChild,
+    /// Start the command anew with the new credentials, and give the old ones back.
+    StartChild,
+    /// Tell the user.
+    Say(Saying),
+    /// It is over.
+    Finish(Exit),
+}
+
+/// What the user is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// The credentials will end, and nothing is done about it.
+    WillExpire,
+    /// The credentials will end, and new ones cannot be had.
+    CannotReplace,
+    /// The credentials have ended.
+    HaveExpired,
+    /// The child is being restarted with new credentials.
+    Restarting,
+    /// The child is told to end, because its credentials will.
+    Stopping,
+    /// The child was sent a signal, because its credentials will end.
+    Signalled(Signal),
+    /// The child did not end in time, and is killed.
+    Killing,
+}

@@ -1,0 +1,184 @@
+//! The decisions, as a state machine that can be drawn (see ARCHITECTURE.md). Pure: no clock, no
+//! process, no signal is touched.
+
+use crate::config::OnExpiry;
+use crate::exit::Exit;
+use crate::sys::reap::Change;
+use crate::sys::signal::Signal;
+use crate::sys::signals::Received;
+
+use super::event::{Action, Event, Saying};
+use super::policy::{Topology, asks_to_end, reaches_child};
+
+/// What the user has settled beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What happens when credentials cannot be extended.
+    pub on_expiry: OnExpiry,
+}
+
+/// What is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The child runs.
+    Running,
+    /// The child runs, and new credentials are being asked for.
+    Acquiring,
+    /// The child was told to end; this comes after it.
+    Stopping(After),
+    /// There is no child any more.
+    Over,
+}
+
+/// What follows the end of a child that was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// A new one, with the new credentials.
+    Restart,
+    /// Nothing.
+    End,
+}
+
+/// The state of one run, from the child's start to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    rules: Rules,
+    phase: Phase,
+    /// Whether the child is stopped.
+    stopped: bool,
+    /// Whether somebody has asked the child to end: then it is not started again.
+    told_to_end: bool,
+}
+
+impl Machine {
+    /// A child has just been started.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            phase: Phase::Running,
+            stopped: false,
+            told_to_end: false,
+        }
+    }
+
+    /// Decides what to do about an event.
+    #[must_use]
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
+        match event {
+            Event::Signal(received, topology) => self.signal(received, topology),
+            Event::Child(change) => self.child(change),
+            Event::Resumed => {
+                // Whoever continued us meant the child too. If the whole group was continued, it
+                // has heard of it already.
+                let wake = self.stopped.then_some(Action::Signal(Signal::CONT));
+                wake.into_iter().chain([Action::LookAtLease]).collect()
+            }
+            Event::Expiring => self.expiring(),
+            Event::Expired if self.phase == Phase::Running => {
+                vec![Action::Say(Saying::HaveExpired)]
+            }
+            Event::Acquired if self.phase == Phase::Acquiring => {
+                if self.told_to_end {
+                    // It is on its way out: what was acquired is given back with all the rest.
+                    self.phase = Phase::Running;
+                    return Vec::new();
+                }
+                self.phase = Phase::Stopping(After::Restart);
+                vec![Action::Say(Saying::Restarting), Action::StopChild]
+            }
+            Event::NotAcquired { again } if self.phase == Phase::Acquiring => {
+                self.phase = Phase::Running;
+                vec![if again {
+                    Action::RetryLater
+                } else {
+                    Action::Say(Saying::CannotReplace)
+                }]
+            }
+            Event::StopTimedOut if matches!(self.phase, Phase::Stopping(_)) => {
+                vec![Action::Say(Saying::Killing), Action::Signal(Signal::KILL)]
+            }
+            Event::Expired | Event::Acquired | Event::NotAcquired { .. } | Event::StopTimedOut => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn signal(&mut self, received: Received, topology: Topology) -> Vec<Action> {
+        // The child itself cannot ask for its own end this way, nor can a SIGPIPE of ours.
+        let own = matches!(received.origin, crate::sys::signals::Origin::Ourselves)
+            || received.origin == crate::sys::signals::Origin::Process(topology.child);
+        if asks_to_end(received.signal) && !own {
+            self.told_to_end = true;
+            if self.phase == Phase::Stopping(After::Restart) {
+                self.phase = Phase::Stopping(After::End);
+            }
+        }
+        if reaches_child(received, topology) {
+            vec![Action::Signal(received.signal)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn child(&mut self, change: Change) -> Vec<Action> {
+        match change {
+            Change::Exited(_) | Change::Killed(_)
+                if self.phase == Phase::Stopping(After::Restart) =>
+            {
+                self.phase = Phase::Running;
+                self.stopped = false;
+                vec![Action::StartChild]
+            }
+            Change::Exited(code) => self.finish(Exit::Code(code)),
+            Change::Killed(signal) => self.finish(Exit::Signal(signal)),
+            Change::Stopped(signal) => {
+                self.stopped = true;
+                if matches!(self.phase, Phase::Stopping(_)) {
+                    // It has to end, and cannot while it is stopped.
+                    vec![Action::Signal(Signal::CONT)]
+                } else {
+                    vec![Action::StopOurselves(signal)]
+                }
+            }
+            Change::Continued => {
+                self.stopped = false;
+                Vec::new()
+            }
+        }
+    }
+
+    fn expiring(&mut self) -> Vec<Action> {
+        if self.phase != Phase::Running {
+            return Vec::new();
+        }
+        match self.rules.on_expiry {
+            OnExpiry::Restart if self.told_to_end => vec![Action::Say(Saying::WillExpire)],
+            OnExpiry::Restart => {
+                self.phase = Phase::Acquiring;
+                vec![Action::Acquire]
+            }
+            OnExpiry::Stop => {
+                self.phase = Phase::Stopping(After::End);
+                vec![Action::Say(Saying::Stopping), Action::StopChild]
+            }
+            OnExpiry::Signal(signal) => vec![
+                Action::Say(Saying::Signalled(signal)),
+                Action::Signal(signal),
+            ],
+            OnExpiry::Warn => vec![Action::Say(Saying::WillExpire)],
+        }
+    }
+
+    fn finish(&mut self, exit: Exit) -> Vec<Action> {
+        self.phase = Phase::Over;
+        vec![Action::Finish(exit)]
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

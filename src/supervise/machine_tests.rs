@@ -1,0 +1,248 @@
+//! Every pair of events, and the stories that matter by name.
+
+use super::*;
+use crate::sys::signals::Origin;
+
+const TOPOLOGY: Topology = Topology {
+    child: 77,
+    shares_group: true,
+    leads_session: false,
+};
+
+fn signal(signal: Signal, origin: Origin) -> Event {
+    Event::Signal(Received { signal, origin }, TOPOLOGY)
+}
+
+fn term() -> Event {
+    signal(Signal::TERM, Origin::Process(1))
+}
+
+fn events() -> Vec<Event> {
+    vec![
+        term(),
+        signal(Signal::TERM, Origin::Process(77)),
+        signal(Signal::INT, Origin::Kernel),
+        signal(Signal::USR1, Origin::Process(1)),
+        signal(Signal::CHLD, Origin::Process(1)),
+        Event::Child(Change::Exited(0)),
+        Event::Child(Change::Exited(3)),
+        Event::Child(Change::Killed(Signal::TERM)),
+        Event::Child(Change::Stopped(Signal::TSTP)),
+        Event::Child(Change::Continued),
+        Event::Resumed,
+        Event::Expiring,
+        Event::Expired,
+        Event::Acquired,
+        Event::NotAcquired { again: true },
+        Event::NotAcquired { again: false },
+        Event::StopTimedOut,
+    ]
+}
+
+fn machine(on_expiry: OnExpiry) -> Machine {
+    Machine::new(Rules { on_expiry })
+}
+
+/// Every state that some sequence of three events leads to.
+fn reachable() -> Vec<Machine> {
+    let rules = [
+        OnExpiry::Restart,
+        OnExpiry::Stop,
+        OnExpiry::Warn,
+        OnExpiry::Signal(Signal::HUP),
+    ];
+    let mut known: Vec<Machine> = rules.into_iter().map(machine).collect();
+    for _ in 0..3 {
+        for state in known.clone() {
+            for event in events() {
+                let mut next = state.clone();
+                let _actions = next.handle(event);
+                if !known.contains(&next) {
+                    known.push(next);
+                }
+            }
+        }
+    }
+    known
+}
+
+#[test]
+fn every_pair_of_events_keeps_the_rules() {
+    let states = reachable();
+    assert!(states.len() > 20, "{}", states.len());
+    for state in states {
+        for first in events() {
+            for second in events() {
+                let mut machine = state.clone();
+                let story = format!("{state:?} {first:?} {second:?}");
+                for event in [first, second] {
+                    let before = machine.clone();
+                    let actions = machine.handle(event);
+                    if before.phase == Phase::Over {
+                        assert!(actions.is_empty(), "nothing comes after the end: {story}");
+                    }
+                    let ended =
+                        matches!(event, Event::Child(Change::Exited(_) | Change::Killed(_)));
+                    let decided = actions
+                        .iter()
+                        .any(|action| matches!(action, Action::Finish(_) | Action::StartChild));
+                    assert_eq!(
+                        decided,
+                        ended && before.phase != Phase::Over,
+                        "the child's end decides: {story}"
+                    );
+                    let restarts = actions.contains(&Action::StartChild);
+                    assert!(
+                        !restarts || before.phase == Phase::Stopping(After::Restart),
+                        "{story}"
+                    );
+                    let acquires = actions
+                        .iter()
+                        .filter(|action| **action == Action::Acquire)
+                        .count();
+                    assert!(
+                        acquires == 0 || before.phase == Phase::Running,
+                        "one acquisition at a time: {story}"
+                    );
+                    let signals = actions
+                        .iter()
+                        .filter(|action| matches!(action, Action::Signal(_)))
+                        .count();
+                    assert!(signals <= 1, "a signal is sent once: {story}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_exit_is_the_childs() {
+    assert_eq!(
+        machine(OnExpiry::Warn).handle(Event::Child(Change::Exited(7))),
+        [Action::Finish(Exit::Code(7))]
+    );
+    let killed = Event::Child(Change::Killed(Signal::QUIT));
+    assert_eq!(
+        machine(OnExpiry::Warn).handle(killed),
+        [Action::Finish(Exit::Signal(Signal::QUIT))]
+    );
+}
+
+#[test]
+fn a_rotation_makes_before_it_breaks() {
+    let mut machine = machine(OnExpiry::Restart);
+    assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+    assert_eq!(machine.handle(Event::Expiring), []);
+    assert_eq!(
+        machine.handle(Event::Acquired),
+        [Action::Say(Saying::Restarting), Action::StopChild]
+    );
+    assert_eq!(
+        machine.handle(Event::Child(Change::Killed(Signal::TERM))),
+        [Action::StartChild]
+    );
+    assert_eq!(
+        machine.handle(Event::Child(Change::Exited(4))),
+        [Action::Finish(Exit::Code(4))]
+    );
+}
+
+#[test]
+fn a_child_that_ends_by_itself_during_a_rotation_is_not_started_again() {
+    let mut machine = machine(OnExpiry::Restart);
+    assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+    assert_eq!(
+        machine.handle(Event::Child(Change::Exited(0))),
+        [Action::Finish(Exit::Code(0))]
+    );
+    assert_eq!(machine.handle(Event::Acquired), []);
+}
+
+#[test]
+fn whoever_is_told_to_end_is_not_started_again() {
+    // Before, while new credentials are asked for, and while the child is being stopped.
+    let mut early = machine(OnExpiry::Restart);
+    assert_eq!(early.handle(term()), [Action::Signal(Signal::TERM)]);
+    assert_eq!(
+        early.handle(Event::Expiring),
+        [Action::Say(Saying::WillExpire)]
+    );
+
+    let mut acquiring = machine(OnExpiry::Restart);
+    let _asked = acquiring.handle(Event::Expiring);
+    assert_eq!(acquiring.handle(term()), [Action::Signal(Signal::TERM)]);
+    assert_eq!(acquiring.handle(Event::Acquired), []);
+
+    let mut stopping = machine(OnExpiry::Restart);
+    let _asked = stopping.handle(Event::Expiring);
+    let _stopping = stopping.handle(Event::Acquired);
+    // Ctrl-C is not sent again, but it counts.
+    assert_eq!(stopping.handle(signal(Signal::INT, Origin::Kernel)), []);
+    let ended = stopping.handle(Event::Child(Change::Killed(Signal::TERM)));
+    assert_eq!(ended, [Action::Finish(Exit::Signal(Signal::TERM))]);
+}
+
+#[test]
+fn a_child_that_signals_its_parent_is_neither_answered_nor_taken_for_told() {
+    let mut machine = machine(OnExpiry::Restart);
+    assert_eq!(
+        machine.handle(signal(Signal::TERM, Origin::Process(77))),
+        []
+    );
+    assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+}
+
+#[test]
+fn stops_and_resumes_follow_the_child() {
+    let mut machine = machine(OnExpiry::Warn);
+    assert_eq!(machine.handle(signal(Signal::TSTP, Origin::Kernel)), []);
+    let stopped = Event::Child(Change::Stopped(Signal::TSTP));
+    assert_eq!(
+        machine.handle(stopped),
+        [Action::StopOurselves(Signal::TSTP)]
+    );
+    assert_eq!(
+        machine.handle(Event::Resumed),
+        [Action::Signal(Signal::CONT), Action::LookAtLease]
+    );
+    let _stopped = machine.handle(stopped);
+    let _continued = machine.handle(Event::Child(Change::Continued));
+    assert_eq!(machine.handle(Event::Resumed), [Action::LookAtLease]);
+}
+
+#[test]
+fn a_stopped_child_that_has_to_end_is_continued() {
+    let mut machine = machine(OnExpiry::Stop);
+    assert_eq!(
+        machine.handle(Event::Expiring),
+        [Action::Say(Saying::Stopping), Action::StopChild]
+    );
+    assert_eq!(
+        machine.handle(Event::Child(Change::Stopped(Signal::STOP))),
+        [Action::Signal(Signal::CONT)]
+    );
+    assert_eq!(
+        machine.handle(Event::StopTimedOut),
+        [Action::Say(Saying::Killing), Action::Signal(Signal::KILL)]
+    );
+    let killed = Event::Child(Change::Killed(Signal::KILL));
+    assert_eq!(
+        machine.handle(killed),
+        [Action::Finish(Exit::Signal(Signal::KILL))]
+    );
+}
+
+#[test]
+fn a_failed_acquisition_leaves_the_child_alone_and_is_tried_later() {
+    let mut machine = machine(OnExpiry::Restart);
+    let _asked = machine.handle(Event::Expiring);
+    assert_eq!(
+        machine.handle(Event::NotAcquired { again: true }),
+        [Action::RetryLater]
+    );
+    assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+    assert_eq!(
+        machine.handle(Event::NotAcquired { again: false }),
+        [Action::Say(Saying::CannotReplace)]
+    );
+}

@@ -1,0 +1,16 @@
+//! What becomes of the child: signals, stops, its end, and the replacement of its credentials.
+//!
+//! [`watch`] turns sources into events and carries out actions; what to do is decided in
+//! [`machine`] and [`policy`], which are pure. Nothing in here knows Vault.
+
+mod event;
+mod machine;
+mod policy;
+mod startup;
+mod watch;
+
+pub use event::{Action, Event, Saying};
+pub use machine::{Machine, Rules};
+pub use policy::{BeforeChild, Topology, before_child, reaches_child};
+pub use startup::{Startup, bounded, interruptible};
+pub use watch::{Stop, Supply, watch};

@@ -1,0 +1,199 @@
+//! Which signal goes where. Pure: a table of signal, origin and topology.
+//!
+//! The terminal's keys, and a hang-up, reach a whole process group by the kernel's hand. vaultexec
+//! and the child are in the same one, so the child has had its own already, and sending it another
+//! would end a psql session that only wanted to cancel a query. What a process sends to vaultexec
+//! alone, by `kill`, `docker stop` or a service manager, the child has not had. Which of the two it
+//! was is written in the signal, so nothing is guessed from terminals or timing.
+
+use crate::sys::reap::Pid;
+use crate::sys::signal::Signal;
+use crate::sys::signals::{Origin, Received};
+
+/// How vaultexec and the child stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// The child's pid.
+    pub child: Pid,
+    /// Whether the child is in vaultexec's process group. A shell with job control leaves it.
+    pub shares_group: bool,
+    /// Whether vaultexec leads the session: then the kernel tells it alone of a hang-up.
+    pub leads_session: bool,
+}
+
+/// Whether the child has yet to be sent a signal that vaultexec got.
+#[must_use]
+pub fn reaches_child(received: Received, topology: Topology) -> bool {
+    let Received { signal, origin } = received;
+    match (signal, origin) {
+        // About our own children; and what we did ourselves concerns nobody else.
+        (Signal::CHLD, _) | (_, Origin::Ourselves) => false,
+        // A child that signals its parent does not mean itself.
+        (_, Origin::Process(sender)) => sender != topology.child,
+        // A write to, or read from, the terminal by ourselves from the background.
+        (Signal::TTIN | Signal::TTOU, Origin::Kernel) => false,
+        (Signal::HUP | Signal::CONT, Origin::Kernel) => {
+            topology.leads_session || !topology.shares_group
+        }
+        (Signal::INT | Signal::QUIT | Signal::TSTP | Signal::WINCH, Origin::Kernel) => {
+            !topology.shares_group
+        }
+        // A timer or a limit that the caller set for the command it started.
+        (_, Origin::Kernel) => true,
+    }
+}
+
+/// What a signal means while there is no child yet: what it would mean to the command itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeforeChild {
+    /// Nothing.
+    Pass,
+    /// Stop, and go on later.
+    Stop,
+    /// Give back what there is, and die by it.
+    End,
+}
+
+/// What a signal does to a program that does not handle it, unless it was ignored at the start.
+#[must_use]
+pub const fn before_child(received: Received, ignored: bool) -> BeforeChild {
+    if ignored || matches!(received.origin, Origin::Ourselves) {
+        return BeforeChild::Pass;
+    }
+    match received.signal {
+        Signal::CHLD | Signal::URG | Signal::WINCH | Signal::CONT => BeforeChild::Pass,
+        Signal::TSTP | Signal::TTIN | Signal::TTOU => BeforeChild::Stop,
+        _ => BeforeChild::End,
+    }
+}
+
+/// Whether a signal asks a program to end.
+#[must_use]
+pub const fn asks_to_end(signal: Signal) -> bool {
+    matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHILD: Pid = 77;
+
+    fn reaches(signal: Signal, origin: Origin, shares_group: bool, leads_session: bool) -> bool {
+        reaches_child(
+            Received { signal, origin },
+            Topology {
+                child: CHILD,
+                shares_group,
+                leads_session,
+            },
+        )
+    }
+
+    #[test]
+    fn a_process_means_the_child_for_every_signal_but_chld() {
+        for signal in Signal::all() {
+            for (group, session) in [(true, true), (true, false), (false, true), (false, false)] {
+                let expected = signal != Signal::CHLD;
+                assert_eq!(
+                    reaches(signal, Origin::Process(1), group, session),
+                    expected,
+                    "{signal}"
+                );
+                assert_eq!(
+                    reaches(signal, Origin::Process(0), group, session),
+                    expected,
+                    "{signal}"
+                );
+                assert!(
+                    !reaches(signal, Origin::Process(CHILD), group, session),
+                    "{signal} from the child"
+                );
+                assert!(
+                    !reaches(signal, Origin::Ourselves, group, session),
+                    "{signal} from ourselves"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_terminals_keys_are_not_sent_twice() {
+        for signal in [
+            Signal::INT,
+            Signal::QUIT,
+            Signal::TSTP,
+            Signal::WINCH,
+            Signal::TTIN,
+            Signal::TTOU,
+        ] {
+            assert!(!reaches(signal, Origin::Kernel, true, false), "{signal}");
+            assert!(!reaches(signal, Origin::Kernel, true, true), "{signal}");
+        }
+        assert!(
+            reaches(Signal::INT, Origin::Kernel, false, false),
+            "a child outside the group has had none"
+        );
+    }
+
+    #[test]
+    fn a_hang_up_reaches_the_child_once() {
+        assert!(
+            !reaches(Signal::HUP, Origin::Kernel, true, false),
+            "the kernel tells the whole group"
+        );
+        assert!(
+            reaches(Signal::HUP, Origin::Kernel, true, true),
+            "the kernel tells the leader alone"
+        );
+    }
+
+    #[test]
+    fn timers_and_limits_are_passed_on() {
+        for number in [libc::SIGALRM, libc::SIGXCPU, libc::SIGXFSZ, libc::SIGPROF] {
+            let signal = Signal::new(number).expect("a signal");
+            assert!(reaches(signal, Origin::Kernel, true, false), "{signal}");
+        }
+    }
+
+    #[test]
+    fn before_there_is_a_child_signals_do_what_they_do_by_default() {
+        let before = |signal| {
+            before_child(
+                Received {
+                    signal,
+                    origin: Origin::Kernel,
+                },
+                false,
+            )
+        };
+        for signal in [
+            Signal::TERM,
+            Signal::INT,
+            Signal::HUP,
+            Signal::QUIT,
+            Signal::USR1,
+            Signal::USR2,
+            Signal::PIPE,
+        ] {
+            assert_eq!(before(signal), BeforeChild::End, "{signal}");
+        }
+        for signal in [Signal::CHLD, Signal::CONT, Signal::WINCH, Signal::URG] {
+            assert_eq!(before(signal), BeforeChild::Pass, "{signal}");
+        }
+        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+            assert_eq!(before(signal), BeforeChild::Stop, "{signal}");
+        }
+        for signal in Signal::all() {
+            let received = Received {
+                signal,
+                origin: Origin::Process(1),
+            };
+            assert_eq!(
+                before_child(received, true),
+                BeforeChild::Pass,
+                "{signal} was ignored"
+            );
+        }
+    }
+}

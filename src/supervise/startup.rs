@@ -1,0 +1,86 @@
+//! The time before there is a child: signals do to vaultexec what they would do to the command.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use crate::sys::clock::Moment;
+use crate::sys::inherited;
+use crate::sys::signal::Signal;
+use crate::sys::signals::Signals;
+use crate::sys::timer::{BootClock, Clock as _};
+use crate::vault::Interrupt;
+
+use super::policy::{BeforeChild, before_child};
+
+/// How long an answer that is under way is waited for after a signal: it may name something that
+/// has to be revoked, and could not be revoked without its name.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
+
+/// How the time before the child ended.
+#[derive(Debug)]
+pub enum Startup<T> {
+    /// The work is done.
+    Done(T),
+    /// This signal ended it. The work's result is there if it was done in time.
+    Interrupted(Signal, Option<T>),
+}
+
+/// Does the work unless a signal ends it. `interrupt` is how the work hears of it.
+pub async fn interruptible<T>(
+    work: impl Future<Output = T>,
+    signals: &mut Signals,
+    interrupt: &Interrupt,
+) -> Startup<T> {
+    let mut work = pin!(work);
+    let signal = tokio::select! {
+        biased;
+        signal = ending(signals) => signal,
+        done = &mut work => return Startup::Done(done),
+    };
+    interrupt.trip(signal);
+    tokio::select! {
+        biased;
+        done = &mut work => Startup::Interrupted(signal, Some(done)),
+        // A second one is impatient.
+        _again = ending(signals) => Startup::Interrupted(signal, None),
+        () = tokio::time::sleep(LAST_ANSWER) => Startup::Interrupted(signal, None),
+    }
+}
+
+/// The next signal that ends a program without a child.
+pub(super) async fn ending(signals: &mut Signals) -> Signal {
+    loop {
+        let received = signals.next().await;
+        match before_child(received, inherited::ignored(received.signal)) {
+            BeforeChild::Pass => {}
+            BeforeChild::Stop => {
+                signals.stop_ourselves(received.signal);
+            }
+            BeforeChild::End => return received.signal,
+        }
+    }
+}
+
+/// How long cleaning up may still take after a signal has asked to be quick.
+const IMPATIENT: Duration = Duration::from_secs(1);
+
+/// Does the work until a moment. A signal brings that moment near, another one is the end of it.
+pub async fn bounded(work: impl Future<Output = ()>, until: Moment, signals: &mut Signals) {
+    let mut work = pin!(work);
+    let mut until = until;
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut work => return,
+            () = BootClock.sleep_until(until) => return,
+            _signal = ending(signals) => {
+                if asked {
+                    return;
+                }
+                asked = true;
+                until = until.min(Moment::now() + IMPATIENT);
+            }
+        }
+    }
+}

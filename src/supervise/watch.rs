@@ -1,0 +1,132 @@
+//! The one `select!` of a run: turns signals, the child's changes and the keeper's news into
+//! events, and carries out what the machine decides.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::sys::clock::Moment;
+use crate::sys::process;
+use crate::sys::reap;
+use crate::sys::signal::Signal;
+use crate::sys::signals::Signals;
+use crate::sys::spawn::Child;
+use crate::sys::timer::{BootClock, Clock as _};
+
+use super::event::{Action, Event, Saying};
+use super::machine::Machine;
+use super::policy::Topology;
+
+/// Where credentials come from, and children that have them.
+pub trait Supply {
+    /// Renew at once.
+    fn look_now(&self);
+
+    /// Begin to get new credentials; an event will tell how that went.
+    fn acquire(&mut self);
+
+    /// Say again later that the credentials expire.
+    fn retry_later(&mut self);
+
+    /// Start the command with the new credentials, and begin to give the old ones back.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn start_child(&mut self) -> Result<Child, Error>;
+
+    /// Tell the user.
+    fn say(&self, saying: Saying);
+}
+
+/// How a child is told to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// By this signal.
+    pub signal: Signal,
+    /// And by KILL, if it has not ended by then.
+    pub timeout: Duration,
+}
+
+/// Watches the child until it has ended.
+///
+/// # Errors
+/// When the command cannot be started again.
+pub async fn watch(
+    mut child: Child,
+    mut machine: Machine,
+    stop: Stop,
+    signals: &mut Signals,
+    news: &mut UnboundedReceiver<Event>,
+    supply: &mut impl Supply,
+) -> Result<Exit, Error> {
+    let leads_session = process::leads_session();
+    let clock = BootClock;
+    let mut kill_at: Option<Moment> = None;
+    // Changes are looked for before anything is waited for: the child may have ended already.
+    let mut events = changes(&child);
+    loop {
+        for event in std::mem::take(&mut events) {
+            for action in machine.handle(event) {
+                match action {
+                    Action::Signal(signal) => child.signal(signal),
+                    Action::StopOurselves(signal) => {
+                        if signals.stop_ourselves(signal) {
+                            events.extend(changes(&child));
+                            events.push(Event::Resumed);
+                        }
+                    }
+                    Action::LookAtLease => supply.look_now(),
+                    Action::Acquire => supply.acquire(),
+                    Action::RetryLater => supply.retry_later(),
+                    Action::StopChild => {
+                        child.signal(stop.signal);
+                        child.signal(Signal::CONT);
+                        kill_at = Some(Moment::now() + stop.timeout);
+                    }
+                    Action::StartChild => {
+                        kill_at = None;
+                        child = supply.start_child()?;
+                        events.extend(changes(&child));
+                    }
+                    Action::Say(saying) => supply.say(saying),
+                    Action::Finish(exit) => return Ok(exit),
+                }
+            }
+        }
+        if !events.is_empty() {
+            continue;
+        }
+        let kill = async {
+            match kill_at {
+                Some(moment) => clock.sleep_until(moment).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            received = signals.next() => {
+                // What the child did comes first: whether it is stopped decides about a CONT.
+                events = changes(&child);
+                let pid = child.pid();
+                let topology = Topology { child: pid, shares_group: process::shares_group(pid), leads_session };
+                events.push(Event::Signal(received, topology));
+            }
+            () = kill => {
+                kill_at = None;
+                events.push(Event::StopTimedOut);
+            }
+            Some(event) = news.recv() => events.push(event),
+        }
+    }
+}
+
+/// What has become of the child. Other processes that have changed, orphans that a PID 1 inherits
+/// or children that were there before, are buried with it.
+fn changes(child: &Child) -> Vec<Event> {
+    let all = std::iter::from_fn(reap::next_change);
+    all.filter(|(pid, _)| *pid == child.pid())
+        .map(|(_, change)| Event::Child(change))
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! The clock that leases are measured by.
+//!
+//! Vault's clock runs on while this host is suspended, so `CLOCK_BOOTTIME` is used: it counts the
+//! time asleep, and steps of the wall clock do not touch it.
+
+use std::time::{Duration, SystemTime};
+
+/// An instant, as the time since the host booted, suspension included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The moment that lies this long after the host's boot.
+    #[must_use]
+    pub const fn since_boot(duration: Duration) -> Self {
+        Self(duration)
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` is valid for writing one timespec.
+        let asked = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+        debug_assert_eq!(asked, 0, "CLOCK_BOOTTIME exists since Linux 2.6.39");
+        Self(Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or_default(),
+            u32::try_from(time.tv_nsec).unwrap_or_default(),
+        ))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The wall clock's reading at this moment, given both clocks' reading now.
+    #[must_use]
+    pub fn to_wall(self, now: Self, wall_now: SystemTime) -> SystemTime {
+        if self >= now {
+            wall_now.checked_add(self.since(now)).unwrap_or(wall_now)
+        } else {
+            wall_now.checked_sub(now.since(self)).unwrap_or(wall_now)
+        }
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+impl std::ops::Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+}

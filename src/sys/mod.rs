@@ -1,0 +1,14 @@
+//! Everything that talks to the operating system about processes, signals and the terminal.
+//!
+//! The only place with `unsafe` code, and the only place that may wait for a process. Nothing in
+//! here knows that Vault exists.
+
+pub mod clock;
+pub mod inherited;
+pub mod process;
+pub mod program;
+pub mod reap;
+pub mod signal;
+pub mod signals;
+pub mod spawn;
+pub mod timer;

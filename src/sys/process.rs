@@ -1,0 +1,50 @@
+//! Facts about this process, and its end.
+
+use std::io;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Pid as NixPid, getpgid, getpgrp, getpid, getsid};
+
+use super::reap::Pid;
+use super::signal::Signal;
+use super::signals;
+
+/// Whether this is PID 1 of its PID namespace: the kernel then sends it only signals that it
+/// handles, orphans become its children, and everything else ends when it does.
+#[must_use]
+pub fn is_init() -> bool {
+    getpid().as_raw() == 1
+}
+
+/// Whether this process leads its session: then the kernel tells it, and it alone, that the
+/// terminal has hung up.
+#[must_use]
+pub fn leads_session() -> bool {
+    getsid(None) == Ok(getpid())
+}
+
+/// Whether another process is in this one's process group, and so gets what the terminal's keys
+/// send.
+#[must_use]
+pub fn shares_group(pid: Pid) -> bool {
+    getpgid(Some(NixPid::from_raw(pid))) == Ok(getpgrp())
+}
+
+/// Keeps other processes of the same user from reading this one's memory, by `ptrace` or from a
+/// core dump.
+///
+/// # Errors
+/// When the system refuses.
+pub fn forbid_inspection() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_dumpable(false)?)
+}
+
+/// Ends this process by `signal`, as if it had never been caught. Comes back only where that
+/// cannot be: as PID 1, or by a signal that does not kill.
+pub fn die_by(signal: Signal) {
+    // The child has left its core, if any; a second one, with our secrets, is not wanted.
+    let _kept = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _before = signals::set_disposition(signal, libc::SIG_DFL);
+    let _masked = signals::unblock_all();
+    let _raised = signal_hook::low_level::raise(signal.number());
+}

@@ -1,0 +1,145 @@
+//! A signal by number, real-time signals included.
+
+use std::fmt;
+
+/// A valid signal number, from 1 to the system's last real-time signal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Signal(libc::c_int);
+
+impl Signal {
+    /// Terminal hang-up, or death of the session's leader.
+    pub const HUP: Self = Self(libc::SIGHUP);
+    /// The terminal's interrupt key.
+    pub const INT: Self = Self(libc::SIGINT);
+    /// The terminal's quit key.
+    pub const QUIT: Self = Self(libc::SIGQUIT);
+    /// Cannot be caught: death.
+    pub const KILL: Self = Self(libc::SIGKILL);
+    /// A polite request to end.
+    pub const TERM: Self = Self(libc::SIGTERM);
+    /// A write to a pipe or socket that nobody reads.
+    pub const PIPE: Self = Self(libc::SIGPIPE);
+    /// A child changed its state.
+    pub const CHLD: Self = Self(libc::SIGCHLD);
+    /// Continue after a stop.
+    pub const CONT: Self = Self(libc::SIGCONT);
+    /// Cannot be caught: stop.
+    pub const STOP: Self = Self(libc::SIGSTOP);
+    /// The terminal's suspend key.
+    pub const TSTP: Self = Self(libc::SIGTSTP);
+    /// A background process reads the terminal.
+    pub const TTIN: Self = Self(libc::SIGTTIN);
+    /// A background process writes to the terminal.
+    pub const TTOU: Self = Self(libc::SIGTTOU);
+    /// Urgent data on a socket.
+    pub const URG: Self = Self(libc::SIGURG);
+    /// The terminal's window changed its size.
+    pub const WINCH: Self = Self(libc::SIGWINCH);
+    /// First of the user's own.
+    pub const USR1: Self = Self(libc::SIGUSR1);
+    /// Second of the user's own.
+    pub const USR2: Self = Self(libc::SIGUSR2);
+
+    /// The signal with this number, if there is one.
+    #[must_use]
+    pub fn new(number: libc::c_int) -> Option<Self> {
+        Self::all_numbers()
+            .any(|known| known == number)
+            .then_some(Self(number))
+    }
+
+    /// Every signal of the system, without the few that the C library keeps for itself.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::all_numbers().map(Self)
+    }
+
+    /// The numbers behind [`Signal::all`].
+    pub(super) fn all_numbers() -> impl Iterator<Item = libc::c_int> {
+        (1..=31).chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    }
+
+    /// The signal's number on this system.
+    #[must_use]
+    pub const fn number(self) -> libc::c_int {
+        self.0
+    }
+
+    /// Whether a process can have a handler for it.
+    #[must_use]
+    pub const fn can_be_caught(self) -> bool {
+        self.0 != libc::SIGKILL && self.0 != libc::SIGSTOP
+    }
+
+    /// Whether it is what the processor raises for a fault in the program itself.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self.0,
+            libc::SIGSEGV
+                | libc::SIGBUS
+                | libc::SIGILL
+                | libc::SIGFPE
+                | libc::SIGTRAP
+                | libc::SIGSYS
+        )
+    }
+
+    /// Reads `TERM`, `SIGTERM`, `sigterm` or `15`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(number) = text.parse() {
+            return Self::new(number);
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = if upper.starts_with("SIG") {
+            upper
+        } else {
+            format!("SIG{upper}")
+        };
+        Self::all().find(|signal| signal.name() == Some(name.as_str()))
+    }
+
+    fn name(self) -> Option<&'static str> {
+        signal_hook::low_level::signal_name(self.0)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => formatter.write_str(name),
+            None => write!(formatter, "signal {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_with_and_without_prefix_and_as_numbers() {
+        for text in ["TERM", "SIGTERM", "sigterm", " term ", "15"] {
+            assert_eq!(Signal::parse(text), Some(Signal::TERM), "{text}");
+        }
+        for text in ["", "0", "99", "SIG", "NOPE", "-1"] {
+            assert_eq!(Signal::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_classic_signal_has_a_name() {
+        for number in (1..=31).filter(|&number| ![libc::SIGSTKFLT, libc::SIGPWR].contains(&number))
+        {
+            let signal = Signal::new(number).expect("a valid number");
+            assert!(signal.to_string().starts_with("SIG"), "{number}: {signal}");
+        }
+    }
+}

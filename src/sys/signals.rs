@@ -1,0 +1,294 @@
+//! Every signal that reaches vaultexec, with who sent it, in the order of arrival.
+//!
+//! The handlers write a small record to a pipe, which the event loop reads. The record keeps
+//! `siginfo`'s code and sender: whether the kernel (a terminal key) or a process sent a signal is
+//! a fact to be read, not something to be guessed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{IntoRawFd as _, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+use tokio::io::unix::AsyncFd;
+
+use super::inherited;
+use super::reap::Pid;
+use super::signal::Signal;
+
+/// Who sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The kernel: a key of the terminal, a hang-up, a timer, a limit.
+    Kernel,
+    /// A process, by its id; 0 when it lives outside this PID namespace.
+    Process(Pid),
+    /// vaultexec itself, by writing to a pipe that nobody reads.
+    Ourselves,
+}
+
+/// A signal that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Which one.
+    pub signal: Signal,
+    /// Who sent it.
+    pub origin: Origin,
+}
+
+/// What a handler writes: the signal, `si_code`, the sender.
+const RECORD: usize = 3 * size_of::<i32>();
+
+/// The signals of this process from the time this exists.
+#[derive(Debug)]
+pub struct Signals {
+    pipe: AsyncFd<OwnedFd>,
+    arrived: VecDeque<Received>,
+}
+
+impl Signals {
+    /// Installs a handler for every signal that can be caught, and unblocks them all: what was
+    /// ignored or blocked by the caller is the child's business, and it is restored there.
+    ///
+    /// # Errors
+    /// When the system refuses a pipe or a handler. Needs a running tokio runtime.
+    pub fn install() -> io::Result<Self> {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // The handlers outlive everything, and so must the descriptor that they write to.
+        let writer = writer.into_raw_fd();
+        for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
+            set_disposition(signal, libc::SIG_DFL)?;
+            // SAFETY: `record` only calls functions that are async-signal-safe.
+            unsafe {
+                signal_hook_registry::register_unchecked(signal.number(), move |info| {
+                    record(writer, info)
+                })
+            }?;
+        }
+        unblock_all()?;
+        // SAFETY: an owned descriptor stays open and the same for as long as it is registered.
+        let pipe = unsafe { AsyncFd::register(reader) }?;
+        Ok(Self {
+            pipe,
+            arrived: VecDeque::new(),
+        })
+    }
+
+    /// The next signal. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Received {
+        loop {
+            self.collect();
+            if let Some(received) = self.arrived.pop_front() {
+                return received;
+            }
+            match self.pipe.readable().await {
+                Ok(mut guard) => guard.clear_ready(),
+                // The runtime is shutting down: there will be no further signal.
+                Err(_closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops this process by `signal`, as the shell that watches it expects, and comes back when
+    /// something continues it. Says whether it was stopped: in a process group that nobody could
+    /// continue, the kernel ignores the terminal's stop signals.
+    ///
+    /// The CONT that ends the stop is not reported by [`Signals::next`].
+    pub fn stop_ourselves(&mut self, signal: Signal) -> bool {
+        self.collect();
+        // A stop by STOP would hold in an orphaned group too, for ever: nobody is told of it.
+        let signal = if signal == Signal::STOP {
+            Signal::TSTP
+        } else {
+            signal
+        };
+        let Ok(handler) = set_disposition(signal, libc::SIG_DFL) else {
+            return false;
+        };
+        let before = self.arrived.len();
+        // Raising a valid signal in the calling thread cannot fail.
+        let _raised = signal_hook::low_level::raise(signal.number());
+        restore(signal, &handler);
+        self.collect();
+        let continued = (before..self.arrived.len()).find(|&index| {
+            self.arrived
+                .get(index)
+                .is_some_and(|received| received.signal == Signal::CONT)
+        });
+        continued
+            .and_then(|index| self.arrived.remove(index))
+            .is_some()
+    }
+
+    fn collect(&mut self) {
+        let mut buffer = [0u8; RECORD * 64];
+        while let Ok(count @ 1..) = nix::unistd::read(self.pipe.get_ref(), &mut buffer) {
+            let full = count == buffer.len();
+            self.arrived.extend(
+                buffer
+                    .chunks_exact(RECORD)
+                    .take(count / RECORD)
+                    .filter_map(decode),
+            );
+            if !full {
+                break;
+            }
+        }
+    }
+}
+
+/// Runs inside a signal handler.
+fn record(pipe: libc::c_int, info: &libc::siginfo_t) {
+    let saved = Errno::last_raw();
+    let fault = Signal::new(info.si_signo).is_some_and(Signal::is_fault) && info.si_code > 0;
+    if fault {
+        // Our own fault, not a message: die of it as any program would.
+        let _never_returns = signal_hook::low_level::emulate_default_handler(info.si_signo);
+    }
+    // SAFETY: for a signal that a process sent, the sender is there; for others it is not used.
+    let sender = unsafe { info.si_pid() };
+    let mut bytes = [0u8; RECORD];
+    for (chunk, number) in bytes
+        .chunks_exact_mut(4)
+        .zip([info.si_signo, info.si_code, sender])
+    {
+        chunk.copy_from_slice(&number.to_ne_bytes());
+    }
+    // SAFETY: `bytes` is valid for reading its own length. A full pipe loses the record, after
+    // thousands that the event loop has not got round to: blocking here would be worse.
+    unsafe { libc::write(pipe, bytes.as_ptr().cast(), bytes.len()) };
+    Errno::set_raw(saved);
+}
+
+fn decode(bytes: &[u8]) -> Option<Received> {
+    let mut numbers = bytes
+        .chunks_exact(4)
+        .filter_map(|chunk| chunk.try_into().ok().map(i32::from_ne_bytes));
+    let signal = Signal::new(numbers.next()?)?;
+    let (code, sender) = (numbers.next()?, numbers.next()?);
+    // By POSIX, codes up to zero say that a process sent it.
+    let origin = if code > 0 {
+        Origin::Kernel
+    } else if sender == nix::unistd::getpid().as_raw() {
+        Origin::Ourselves
+    } else {
+        Origin::Process(sender)
+    };
+    Some(Received { signal, origin })
+}
+
+/// Blocks every signal in this thread until dropped.
+#[derive(Debug)]
+pub(super) struct AllBlocked(libc::sigset_t);
+
+impl AllBlocked {
+    pub(super) fn new() -> Self {
+        let mut before = empty_set();
+        let mut all = empty_set();
+        // SAFETY: both sets are valid for writing.
+        unsafe {
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled in when this was made.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
+        };
+    }
+}
+
+/// Gives the calling process the signal state that vaultexec was started with. Async-signal-safe:
+/// for the time between fork and exec. The handlers' dispositions go first, since a signal that is
+/// pending is delivered as soon as it is unblocked.
+pub(super) fn restore_inherited() {
+    for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
+        let disposition = if inherited::ignored(signal) {
+            libc::SIG_IGN
+        } else {
+            libc::SIG_DFL
+        };
+        let _before = set_disposition(signal, disposition);
+    }
+    let mut mask = empty_set();
+    for signal in Signal::all().filter(|&signal| inherited::blocked(signal)) {
+        // SAFETY: the set is valid and the number in range.
+        unsafe { libc::sigaddset(&raw mut mask, signal.number()) };
+    }
+    // SAFETY: the set is valid.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut()) };
+}
+
+/// Ignores every signal that can be ignored, and takes back every handler.
+pub(super) fn ignore_all() {
+    for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
+        let _before = set_disposition(signal, libc::SIG_IGN);
+    }
+}
+
+/// Sets what a signal does (`SIG_DFL` or `SIG_IGN`) and returns what it did.
+pub(super) fn set_disposition(
+    signal: Signal,
+    disposition: libc::sighandler_t,
+) -> io::Result<libc::sigaction> {
+    // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = disposition;
+    let mut before = action;
+    // SAFETY: both are valid; `disposition` is one of the two constants, not a function.
+    let set = unsafe { libc::sigaction(signal.number(), &raw const action, &raw mut before) };
+    if set == 0 {
+        Ok(before)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn restore(signal: Signal, action: &libc::sigaction) {
+    // SAFETY: `action` was the signal's action before.
+    unsafe { libc::sigaction(signal.number(), action, std::ptr::null_mut()) };
+}
+
+/// Unblocks every signal in the calling thread, and so in those it starts.
+pub(super) fn unblock_all() -> io::Result<()> {
+    let none = empty_set();
+    // SAFETY: the set is valid.
+    let set =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: `set` is valid for writing, and sigemptyset fills it in.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// Runs `action` with TTOU blocked: then a write to the terminal from the background goes through
+/// as it does for a program that ignores TTOU, in place of stopping the child's whole group.
+pub fn without_ttou<T>(action: impl FnOnce() -> T) -> T {
+    let mut before = empty_set();
+    let mut ttou = empty_set();
+    // SAFETY: both sets are valid.
+    unsafe {
+        libc::sigaddset(&raw mut ttou, libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const ttou, &raw mut before);
+    }
+    let result = action();
+    // SAFETY: `before` was filled in above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    result
+}

@@ -1,0 +1,298 @@
+//! Starts the child so that it cannot tell vaultexec from a bare `exec`.
+//!
+//! The standard library's `Command` would reset the signal mask and SIGPIPE, and cannot set a
+//! variable that depends on the child's own pid; so this forks and executes by itself. Between the
+//! two only async-signal-safe calls are made, on memory that was laid out before.
+
+use std::ffi::{CString, OsStr, OsString, c_char};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{ForkResult, fork, getpid, pipe2};
+
+use super::reap::{self, Pid};
+use super::signal::Signal;
+use super::{inherited, signals};
+
+/// The variable of systemd's socket activation that must hold the pid of the process it is for.
+const LISTEN_PID: &str = "LISTEN_PID";
+
+/// What is to be started.
+#[derive(Debug)]
+pub struct Program {
+    path: CString,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    /// For a script without a `#!` line, which `execvp(3)` gives to the shell.
+    shell_arguments: Vec<CString>,
+    /// Whether `LISTEN_PID` was this process, and so has to become the child.
+    listens: bool,
+}
+
+/// A value with a NUL byte cannot be given to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HasNul;
+
+impl Program {
+    /// `path` is what is executed, `arguments` start with the name it is called by.
+    ///
+    /// # Errors
+    /// When a path, an argument or a variable holds a NUL byte.
+    pub fn new(
+        path: &Path,
+        arguments: &[OsString],
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, HasNul> {
+        let path = c_string(path.as_os_str())?;
+        let arguments = arguments
+            .iter()
+            .map(|argument| c_string(argument))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut shell_arguments = vec![c_string(OsStr::new("sh"))?, path.clone()];
+        shell_arguments.extend(arguments.iter().skip(1).cloned());
+        let ours = getpid().to_string();
+        let mut listens = false;
+        let mut entries = Vec::new();
+        for (name, value) in environment {
+            if name == LISTEN_PID && value == *ours {
+                listens = true;
+                continue;
+            }
+            let mut entry = name.into_vec();
+            entry.push(b'=');
+            entry.extend_from_slice(value.as_bytes());
+            entries.push(CString::new(entry).map_err(|_| HasNul)?);
+        }
+        Ok(Self {
+            path,
+            arguments,
+            environment: entries,
+            shell_arguments,
+            listens,
+        })
+    }
+}
+
+fn c_string(text: &OsStr) -> Result<CString, HasNul> {
+    CString::new(text.as_bytes()).map_err(|_| HasNul)
+}
+
+/// A child that has not been buried yet.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    /// Names the process itself, not its number. Absent where the kernel has no pidfd: then the
+    /// number is used, which cannot be anybody else's as long as the child is not buried.
+    pidfd: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Its process id.
+    #[must_use]
+    pub const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Sends it a signal. One that may not be sent, or comes too late, is of no consequence.
+    pub fn signal(&self, signal: Signal) {
+        // SAFETY: plain system calls on numbers; a null siginfo is allowed.
+        unsafe {
+            match &self.pidfd {
+                Some(pidfd) => {
+                    let info = std::ptr::null::<libc::siginfo_t>();
+                    libc::syscall(
+                        libc::SYS_pidfd_send_signal,
+                        pidfd.as_raw_fd(),
+                        signal.number(),
+                        info,
+                        0,
+                    );
+                }
+                None => {
+                    libc::kill(self.pid, signal.number());
+                }
+            }
+        }
+    }
+}
+
+/// Why there is no child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpawnError {
+    /// The system had no process or descriptor to give.
+    Fork(Errno),
+    /// The program could not be executed.
+    Exec(Errno),
+}
+
+/// Starts `program`. With `when_orphaned` the kernel sends the child that signal if vaultexec dies
+/// before it. Must be called from the main thread, whose death is what the kernel watches.
+///
+/// # Errors
+/// [`SpawnError`]; nothing of the attempt remains.
+pub fn spawn(program: &Program, when_orphaned: Option<Signal>) -> Result<Child, SpawnError> {
+    let (failure_reader, failure_writer) = pipe2(OFlag::O_CLOEXEC).map_err(SpawnError::Fork)?;
+    let mut image = Image::of(program);
+    let parent = getpid();
+    // A signal that comes between fork and exec must not run our handler in the child, where it
+    // would look like one of ours: it stays pending until the child's own state is in place.
+    let blocked = signals::AllBlocked::new();
+    // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
+    let forked = unsafe { fork() }.map_err(SpawnError::Fork)?;
+    let ForkResult::Parent { child } = forked else {
+        let errno = become_program(&mut image, parent.as_raw(), when_orphaned);
+        give_up(failure_writer.as_raw_fd(), errno);
+    };
+    drop(blocked);
+    drop(failure_writer);
+
+    let mut errno = Vec::new();
+    // The pipe closes by itself when the child executes; an unreadable pipe says nothing.
+    let _read = File::from(failure_reader).read_to_end(&mut errno);
+    let pid = child.as_raw();
+    if let Ok(errno) = errno.try_into() {
+        reap::until_ended(pid);
+        return Err(SpawnError::Exec(Errno::from_raw(i32::from_ne_bytes(errno))));
+    }
+    Ok(Child {
+        pid,
+        pidfd: open_pidfd(pid),
+    })
+}
+
+/// Opens a descriptor that names the process.
+pub(super) fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
+    // SAFETY: a plain system call on numbers. The kernel sets CLOEXEC on the new descriptor.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let descriptor = RawFd::try_from(descriptor)
+        .ok()
+        .filter(|&descriptor| descriptor >= 0)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// The program laid out as `execve(2)` takes it.
+struct Image<'a> {
+    path: &'a CString,
+    arguments: Vec<*const c_char>,
+    shell_arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    /// The variable `LISTEN_PID`, with room for the pid that only the child knows.
+    listen_pid: Option<Box<[u8]>>,
+}
+
+impl<'a> Image<'a> {
+    fn of(program: &'a Program) -> Self {
+        let listen_pid = program.listens.then(|| {
+            format!("{LISTEN_PID}={:\0<PID_ROOM$}", "")
+                .into_bytes()
+                .into_boxed_slice()
+        });
+        let mut environment = pointers(&program.environment);
+        if listen_pid.is_some() {
+            // Room for it, so that nothing is allocated in the child.
+            environment.push(std::ptr::null());
+        }
+        Self {
+            path: &program.path,
+            arguments: pointers(&program.arguments),
+            shell_arguments: pointers(&program.shell_arguments),
+            environment,
+            listen_pid,
+        }
+    }
+
+    /// Runs in the child: gives `LISTEN_PID` its value and its place in the environment.
+    fn fill_in_listen_pid(&mut self) {
+        let Some(entry) = &mut self.listen_pid else {
+            return;
+        };
+        // SAFETY: a plain system call.
+        let mut rest = unsafe { libc::getpid() };
+        let mut digits = [0u8; PID_ROOM];
+        let mut count = 0;
+        for digit in &mut digits {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+            count += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        let value = entry.iter_mut().skip(LISTEN_PID.len() + 1);
+        for (place, digit) in value.zip(digits.iter().take(count).rev()) {
+            *place = *digit;
+        }
+        // The last two entries are null: the first of them is the place for this one.
+        if let Some(place) = self
+            .environment
+            .iter_mut()
+            .find(|pointer| pointer.is_null())
+        {
+            *place = entry.as_ptr().cast();
+        }
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}
+
+/// Room for any pid of Linux (at most 4,194,304) and the NUL that ends it.
+const PID_ROOM: usize = 8;
+
+/// Runs in the child. Comes back only with the reason why there is no new program.
+fn become_program(image: &mut Image<'_>, parent: Pid, when_orphaned: Option<Signal>) -> Errno {
+    if let Some(signal) = when_orphaned {
+        // SAFETY: plain system calls on numbers.
+        let orphaned = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, signal.number());
+            libc::getppid() != parent
+        };
+        if orphaned {
+            // vaultexec died before the kernel was told to watch it.
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(1) };
+        }
+    }
+    image.fill_in_listen_pid();
+    for descriptor in 0..3 {
+        if usize::try_from(descriptor).is_ok_and(inherited::closed) {
+            // SAFETY: the runtime opened it for itself; the child is to find it closed.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+    signals::restore_inherited();
+    let environment = image.environment.as_ptr();
+    // SAFETY: all arrays end with a null pointer and point to strings that outlive the call.
+    unsafe {
+        libc::execve(image.path.as_ptr(), image.arguments.as_ptr(), environment);
+        if Errno::last() == Errno::ENOEXEC {
+            libc::execve(
+                c"/bin/sh".as_ptr(),
+                image.shell_arguments.as_ptr(),
+                environment,
+            );
+        }
+    }
+    Errno::last()
+}
+
+/// Runs in the child: tells the parent why, and ends.
+fn give_up(pipe: RawFd, errno: Errno) -> ! {
+    let bytes = (errno as i32).to_ne_bytes();
+    // SAFETY: `bytes` is valid for reading; `_exit` runs no destructors of the parent's.
+    unsafe {
+        libc::write(pipe, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(127)
+    }
+}

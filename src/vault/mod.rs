@@ -1,0 +1,20 @@
+//! The HTTP API of Vault and OpenBao: one client, the calls by the API's own names, and the rules
+//! for trying again. Knows nothing of the child or of PostgreSQL.
+
+mod api;
+mod backoff;
+mod client;
+mod document;
+mod failure;
+mod patience;
+mod settings;
+mod tls;
+
+pub use api::{LoginAnswer, Renewed, Revoked, SecretAnswer, WrappingInfo};
+pub use backoff::full_jitter;
+pub use client::Client;
+pub use document::Document;
+pub use failure::Failure;
+pub use patience::{Interrupt, Patience};
+pub use settings::{Address, Identity, Proxy, Settings, TlsSettings};
+pub use tls::certificates;

@@ -1,0 +1,153 @@
+//! Trying again before the child starts: how long, how often, and how a signal ends it.
+
+use std::cell::Cell;
+use std::future::Future;
+
+use tokio::sync::Notify;
+
+use super::backoff::full_jitter;
+use super::client::Client;
+use super::failure::Failure;
+use crate::report::Reporter;
+use crate::sys::clock::Moment;
+use crate::sys::signal::Signal;
+
+/// Tells whoever waits that a signal wants the program to end.
+#[derive(Debug, Default)]
+pub struct Interrupt {
+    signal: Cell<Option<Signal>>,
+    tripped: Notify,
+}
+
+impl Interrupt {
+    /// Says so. The first signal stays.
+    pub fn trip(&self, signal: Signal) {
+        if self.signal.get().is_none() {
+            self.signal.set(Some(signal));
+            self.tripped.notify_waiters();
+        }
+    }
+
+    /// The signal, if there was one.
+    #[must_use]
+    pub const fn signal(&self) -> Option<Signal> {
+        self.signal.get()
+    }
+
+    /// Waits for it.
+    async fn wait(&self) {
+        let notified = self.tripped.notified();
+        if self.signal.get().is_none() {
+            notified.await;
+        }
+    }
+}
+
+/// How long and how often requests are tried again.
+#[derive(Debug)]
+pub struct Patience<'a> {
+    /// Nothing is tried after this moment.
+    pub until: Moment,
+    /// The most tries after the first, if that is bounded.
+    pub max_retries: Option<u32>,
+    /// Where the first transient fault is told, at once.
+    pub report: Reporter,
+    /// What ends the waiting.
+    pub interrupt: &'a Interrupt,
+    told: Cell<bool>,
+}
+
+impl<'a> Patience<'a> {
+    /// Patience until a moment.
+    #[must_use]
+    pub const fn new(
+        until: Moment,
+        max_retries: Option<u32>,
+        report: Reporter,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self {
+            until,
+            max_retries,
+            report,
+            interrupt,
+            told: Cell::new(false),
+        }
+    }
+
+    /// Makes the attempt, and again while it fails in a way that may pass, `retry` agrees, and
+    /// there is time. Every address of the client gets its turn.
+    ///
+    /// # Errors
+    /// The last attempt's, or [`Failure::Interrupted`] when a signal came before the next one.
+    pub async fn insist<T, Attempt>(
+        &self,
+        client: &Client,
+        doing: &str,
+        retry: impl Fn(&Failure) -> bool,
+        mut attempt: impl FnMut() -> Attempt,
+    ) -> Result<T, Failure>
+    where
+        Attempt: Future<Output = Result<T, Failure>>,
+    {
+        let mut tries = 0u32;
+        loop {
+            if self.interrupt.signal().is_some() {
+                return Err(Failure::Interrupted);
+            }
+            let failure = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let left = self.until.since(Moment::now());
+            if !retry(&failure) || self.max_retries.is_some_and(|most| tries >= most) {
+                return Err(failure);
+            }
+            // With several addresses the others are asked before there is any waiting.
+            let round = tries / client.addresses();
+            client.use_next_address();
+            tries += 1;
+            let delay = if tries % client.addresses() == 0 || failure.retry_after().is_some() {
+                full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
+            } else {
+                std::time::Duration::ZERO
+            };
+            if delay >= left {
+                return Err(failure);
+            }
+            self.tell(doing, &failure, left);
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.interrupt.wait() => return Err(Failure::Interrupted),
+            }
+        }
+    }
+
+    /// Waits before something is tried again that failed with `failure`. No when there is no time
+    /// left for that, or a signal came.
+    pub async fn pause(&self, client: &Client, doing: &str, failure: &Failure) -> bool {
+        let left = self.until.since(Moment::now());
+        let delay = full_jitter(2, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
+        if delay >= left || self.interrupt.signal().is_some() {
+            return false;
+        }
+        client.use_next_address();
+        self.tell(doing, failure, left);
+        tokio::select! {
+            () = tokio::time::sleep(delay) => true,
+            () = self.interrupt.wait() => false,
+        }
+    }
+
+    fn tell(&self, doing: &str, failure: &Failure, left: std::time::Duration) {
+        let message = format!(
+            "cannot {doing} yet: {failure}; trying again for {} s",
+            left.as_secs().max(1)
+        );
+        if self.told.replace(true) {
+            self.report.debug(message);
+        } else {
+            self.report.warn(message);
+        }
+    }
+}
