@@ -119,7 +119,7 @@ fn the_tls_listeners_are_what_they_claim() {
             .args(more)
             .arg(health)
             .output()
-            .unwrap()
+            .expect("this test needs curl (Debian: `apt-get install curl`)")
     };
     let words = |output: std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

@@ -125,7 +125,13 @@ impl Postgres {
         password: &str,
         sql: &str,
     ) -> Result<String, String> {
-        let psql = on_path("psql").unwrap_or_else(|| self.programs.join("psql"));
+        // Debian's psql on the PATH is a Perl script, and slow.
+        let own = self.programs.join("psql");
+        let psql = if own.is_file() {
+            own
+        } else {
+            on_path("psql").unwrap_or(own)
+        };
         let output = Command::new(psql)
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .env_clear()

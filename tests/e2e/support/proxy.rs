@@ -317,6 +317,10 @@ impl FaultProxy {
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
                 if shared.refusing.load(Ordering::SeqCst) || shared.closing.load(Ordering::SeqCst) {
+                    // A close alone is not enough: a process that another test forks just now holds the socket
+                    // too, until its exec.
+                    // SAFETY: the descriptor is the listener's.
+                    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
                     return;
                 }
                 let Ok(stream) = stream.map(Arc::new) else {
@@ -395,7 +399,11 @@ fn act(
 ) -> io::Result<bool> {
     match fault {
         Fault::Pass => answer(stream, &forward(shared, request)?),
-        Fault::PassThenClose => answer(stream, &forward(shared, request)?).map(|_| false),
+        Fault::PassThenClose => {
+            answer(stream, &forward(shared, request)?)?;
+            stream.shutdown(Shutdown::Write)?;
+            Ok(false)
+        }
         Fault::ResetBefore => reset(stream),
         Fault::ResetAfter => {
             forward(shared, request)?;

@@ -4,6 +4,7 @@ use super::admin::Admin;
 use super::folder::Folder;
 use super::poll_until;
 use super::process::{ServerProcess, free_port, on_path};
+use super::procfs;
 use super::tls::Certificates;
 use serde_json::{Value, json};
 use std::fs;
@@ -133,7 +134,12 @@ impl Vault {
 
     /// Freezes it (SIGSTOP): connections are taken by the kernel, nothing is answered.
     pub fn stop(&self) {
-        super::signals::kill(self.pid(), libc::SIGSTOP);
+        let pid = self.pid();
+        super::signals::kill(pid, libc::SIGSTOP);
+        let stopped = poll_until(Duration::from_secs(10), || {
+            (procfs::state(pid) == Some('T')).then_some(())
+        });
+        assert!(stopped.is_some(), "the vault did not stop");
     }
 
     /// Lets it go on (SIGCONT).
