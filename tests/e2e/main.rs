@@ -1,0 +1,17 @@
+//! End-to-end tests: the real binary against a real OpenBao (or Vault) and a real PostgreSQL.
+//!
+//! One test binary, so that all tests share the two servers. `support` holds everything that is not a test.
+
+// A test says what went wrong by panicking, and speaks to libc where the standard library hides what is to be observed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+#![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
+
+mod support;
+
+mod support_works;

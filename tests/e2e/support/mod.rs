@@ -1,0 +1,53 @@
+//! What the end-to-end tests stand on: real servers, isolated tenants, a runner, a probe child, a terminal, a fault proxy.
+
+// Each helper is used by some of the tests only.
+#![allow(dead_code, unused_imports)]
+
+pub mod admin;
+pub mod canary;
+pub mod folder;
+pub mod fresh;
+pub mod http;
+pub mod pidns;
+pub mod postgres;
+pub mod probe;
+pub mod probe_child;
+pub mod process;
+pub mod procfs;
+pub mod proxy;
+pub mod pty;
+pub mod run;
+pub mod running;
+pub mod servers;
+pub mod signals;
+pub mod tenant;
+pub mod tls;
+pub mod transcript;
+pub mod vault;
+
+pub use admin::{Admin, Refused};
+pub use postgres::Postgres;
+pub use probe::Probe;
+pub use proxy::{Fault, FaultProxy, Hold, RequestInfo};
+pub use pty::Pty;
+pub use run::{Place, Run};
+pub use running::{Finished, Running};
+pub use servers::Servers;
+pub use tenant::{NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
+pub use vault::Vault;
+
+use std::time::{Duration, Instant};
+
+/// Asks `done` again and again until it says `Some`, at most for `limit`. For states that announce themselves to nobody.
+pub fn poll_until<T>(limit: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = done() {
+            return Some(found);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
