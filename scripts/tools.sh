@@ -8,7 +8,12 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 scratch=
-trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
+no_cluster_conf=
+tidy_up() {
+    [ -z "$scratch" ] || rm -rf "$scratch"
+    [ -z "$no_cluster_conf" ] || as_root rm -f "$no_cluster_conf"
+}
+trap tidy_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -45,13 +50,10 @@ refresh_once() {
 
 # Debian starts a server on port 5432 as soon as the package is installed. Nobody asked for that one: ours are temporary.
 install_postgres() {
-    local conf=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
-    as_root mkdir -p "${conf%/*}"
-    as_root sh -c "echo 'create_main_cluster = false' >$conf"
-    local result=0
-    apt_install postgresql || result=$?
-    as_root rm -f "$conf"
-    return "$result"
+    no_cluster_conf=/etc/postgresql-common/createcluster.d/vaultexec.conf
+    as_root mkdir -p "$(dirname "$no_cluster_conf")"
+    as_root sh -c "echo 'create_main_cluster = false' >$no_cluster_conf"
+    apt_install postgresql
 }
 
 # --- the servers ----------------------------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ want_small_programs() {
     want ps procps
     want setsid util-linux
     want script bsdutils
-    want cc gcc
+    have cc || missing_packages+=(gcc libc6-dev)
     have docker-compose || { have docker && docker compose version >/dev/null 2>&1; } || missing_packages+=(docker-compose)
 }
 
