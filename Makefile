@@ -1,0 +1,31 @@
+# `make` says what there is.
+CARGO ?= cargo
+# The steps of `make test` are in an order (tools first), under `make -j` too.
+.NOTPARALLEL:
+.PHONY: help demo test build lint scripts tools clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## See what vaultexec does, on a real Vault and a real database of its own (half a minute after the build)
+	@bash scripts/demo.sh
+
+test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
+	$(CARGO) test --locked
+
+build: ## The release binary: target/release/vaultexec
+	$(CARGO) build --release --locked
+
+lint: ## Format, clippy and docs, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --document-private-items
+
+scripts: ## Check docker-compose.yml, the Dockerfile and the set-up script, the last against real servers
+	@bash scripts/check-compose.sh
+
+tools: ## Find or fetch what tests and demo run: OpenBao, PostgreSQL, some small programs
+	@bash scripts/tools.sh
+
+clean: ## Remove everything built or fetched (target/)
+	$(CARGO) clean

@@ -1,0 +1,56 @@
+# What the scripts beside this file share. Sourced by bash, never run.
+# shellcheck shell=bash disable=SC2034
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools_dir=$root/target/tools
+
+# Colour only for people: never in a pipe or a log.
+if [ -t 1 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM-dumb}" != dumb ]; then
+    bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+else
+    bold='' dim='' red='' green='' plain=''
+fi
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s%s%s\n' "$red" "$*" "$plain" >&2; }
+fail() { warn "${0##*/}: $*"; exit 1; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+works() { "$1" version </dev/null >/dev/null 2>&1; }
+
+# Prints the path of a server: one on the PATH before the one that tools.sh fetched.
+find_vault() {
+    local candidate
+    for candidate in "$(command -v bao)" "$(command -v vault)" "$tools_dir/bao"; do
+        if [ -n "$candidate" ] && [ -x "$candidate" ] && works "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+is_postgres_bin() { [ -x "$1/initdb" ] && [ -x "$1/postgres" ] && [ -x "$1/pg_ctl" ]; }
+
+# Prints the folder of PostgreSQL's server programs. Debian keeps them off the PATH, one folder a version: the newest wins.
+find_postgres() {
+    local dir on_path
+    on_path=$(command -v initdb) && is_postgres_bin "$(dirname "$on_path")" && { dirname "$on_path"; return; }
+    for dir in $(printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin | sort -rV); do
+        is_postgres_bin "$dir" && { printf '%s\n' "$dir"; return; }
+    done
+    return 1
+}
+
+# What the caller has set for a Vault or a database of their own must not lead our commands there.
+forget_callers_settings() {
+    local name
+    for name in $(compgen -e); do
+        case $name in
+        VAULT_* | BAO_* | VAULTEXEC_* | PG* | DATABASE_URL) unset "$name" ;;
+        esac
+    done
+    export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
+    export no_proxy=$NO_PROXY
+}
