@@ -7,6 +7,8 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use crate::sys::signals::without_ttou;
 
 /// How important a line is.
@@ -122,6 +124,16 @@ impl Reporter {
     }
 }
 
+/// A line as an object.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    level: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
 /// One line, or two with a hint, ready to be written.
 fn render(
     format: Format,
@@ -141,12 +153,14 @@ fn render(
         }
         Format::Json => {
             let time = humantime::format_rfc3339_millis(now).to_string();
-            let mut object =
-                serde_json::json!({ "time": time, "level": level.name(), "message": message });
-            if let (Some(hint), Some(fields)) = (hint, object.as_object_mut()) {
-                fields.insert("hint".to_owned(), hint.into());
-            }
-            object.to_string()
+            let line = Line {
+                time,
+                level: level.name(),
+                message,
+                hint,
+            };
+            // Text and no map with odd keys: this cannot fail.
+            serde_json::to_string(&line).unwrap_or_default()
         }
     };
     line.push('\n');

@@ -12,6 +12,7 @@
 )]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
+mod chain;
 mod support;
 
 mod support_works;
