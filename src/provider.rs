@@ -117,13 +117,13 @@ impl Provider {
         if self.desk.config.on_expiry != OnExpiry::Restart {
             return;
         }
-        if let Ok(method) = self.desk.method.try_lock() {
-            if let Err(reason) = method.can_repeat() {
-                self.report().info(format_args!(
+        if let Ok(method) = self.desk.method.try_lock()
+            && let Err(reason) = method.can_repeat()
+        {
+            self.report().info(format_args!(
                     "there can be no other login, because {reason}: when the token cannot be renewed any more, the \
                      credentials will not be replaced"
                 ));
-            }
         }
     }
 
@@ -388,16 +388,15 @@ impl Desk {
             _ => false,
         };
         let repeatable = method.can_repeat();
-        if !alone {
-            if let Err(reason) = repeatable {
-                if token_ends {
-                    let words = format!("another login is needed, and {reason}");
-                    return Err(Irreplaceable {
-                        words,
-                        again: false,
-                    });
-                }
-            }
+        if !alone
+            && let Err(reason) = repeatable
+            && token_ends
+        {
+            let words = format!("another login is needed, and {reason}");
+            return Err(Irreplaceable {
+                words,
+                again: false,
+            });
         }
         let token = (alone || repeatable.is_err()).then(|| Rc::clone(holding));
         let logs_in = token.is_none();

@@ -78,36 +78,36 @@ impl Default for Reporter {
 
 impl Reporter {
     /// A reason to give up.
-    pub fn error(&self, message: impl fmt::Display, hint: Option<&str>) {
+    pub fn error(self, message: impl fmt::Display, hint: Option<&str>) {
         self.line(Level::Error, &message, hint);
     }
 
     /// Something a person should look at.
-    pub fn warn(&self, message: impl fmt::Display) {
+    pub fn warn(self, message: impl fmt::Display) {
         self.line(Level::Warn, &message, None);
     }
 
     /// Something a person should look at, and what to do about it.
-    pub fn warn_with(&self, message: impl fmt::Display, hint: &str) {
+    pub fn warn_with(self, message: impl fmt::Display, hint: &str) {
         self.line(Level::Warn, &message, Some(hint));
     }
 
     /// What is done.
-    pub fn info(&self, message: impl fmt::Display) {
+    pub fn info(self, message: impl fmt::Display) {
         self.line(Level::Info, &message, None);
     }
 
     /// How it is done.
-    pub fn debug(&self, message: impl fmt::Display) {
+    pub fn debug(self, message: impl fmt::Display) {
         self.line(Level::Debug, &message, None);
     }
 
     /// Every single step.
-    pub fn trace(&self, message: impl fmt::Display) {
+    pub fn trace(self, message: impl fmt::Display) {
         self.line(Level::Trace, &message, None);
     }
 
-    fn line(&self, level: Level, message: &dyn fmt::Display, hint: Option<&str>) {
+    fn line(self, level: Level, message: &dyn fmt::Display, hint: Option<&str>) {
         if level > self.level {
             return;
         }

@@ -29,6 +29,7 @@ impl Environment for Inherited {
 
 /// The arguments this process was called with, its own name first.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+#[must_use]
 pub fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }

@@ -215,7 +215,7 @@ fn tls(cli: &Cli, lookup: &Lookup<'_>) -> TlsSettings {
                 lookup.wrong(
                     &value.setting,
                     format!("cannot read {}: {error}", value.text),
-                )
+                );
             };
             Some((read.map_err(wrong).ok()?, value))
         })
@@ -552,16 +552,17 @@ fn on_expiry(cli: &Cli, lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {
         "restart" => OnExpiry::Restart,
         "stop" => OnExpiry::Stop,
         "warn" => OnExpiry::Warn,
-        other => match other.strip_prefix("signal:") {
-            Some(name) => signal(name, &value.setting, lookup).map_or(default, OnExpiry::Signal),
-            None => {
+        other => {
+            if let Some(name) = other.strip_prefix("signal:") {
+                signal(name, &value.setting, lookup).map_or(default, OnExpiry::Signal)
+            } else {
                 lookup.wrong(
                     &value.setting,
                     format!("{other:?} is none of restart, signal:NAME, stop, warn"),
                 );
                 default
             }
-        },
+        }
     }
 }
 

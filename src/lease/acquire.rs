@@ -62,15 +62,14 @@ pub async fn acquire(
     patience: &Patience<'_>,
     holdings: &Holdings,
 ) -> Result<Acquisition, Error> {
-    let holding = match token {
-        Some(holding) => holding,
-        None => {
-            let session: Session = method.login(client, patience).await?;
-            patience
-                .report
-                .info(format_args!("logged in{}", life(&session)));
-            holdings.add_session(Rc::new(session))
-        }
+    let holding = if let Some(holding) = token {
+        holding
+    } else {
+        let session: Session = method.login(client, patience).await?;
+        patience
+            .report
+            .info(format_args!("logged in{}", life(&session)));
+        holdings.add_session(Rc::new(session))
     };
     let session = Rc::clone(&holding.session);
     let doing = "read credentials";

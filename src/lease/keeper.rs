@@ -184,9 +184,10 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
         let verdict = match judge(subject, failure) {
             Verdict::Unclear => {
                 self.schedule.used_token(chance);
-                match self.renewer.token_is_alive().await {
-                    true => Verdict::Final(Cause::Denied(subject)),
-                    false => Verdict::Final(Cause::Lost(Subject::Token)),
+                if self.renewer.token_is_alive().await {
+                    Verdict::Final(Cause::Denied(subject))
+                } else {
+                    Verdict::Final(Cause::Lost(Subject::Token))
                 }
             }
             clear => clear,

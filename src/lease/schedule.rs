@@ -145,11 +145,11 @@ impl Schedule {
         chance: &mut impl FnMut() -> f64,
     ) -> Self {
         let mut lease_track = lease.map(|grant| Track::new(grant, chance()));
-        if let (Some(track), Some(grant), Some(ttl)) = (&mut lease_track, lease, lease_ttl) {
-            if ttl < grant.duration {
-                track.increment = ttl;
-                track.next = grant.at;
-            }
+        if let (Some(track), Some(grant), Some(ttl)) = (&mut lease_track, lease, lease_ttl)
+            && ttl < grant.duration
+        {
+            track.increment = ttl;
+            track.next = grant.at;
         }
         let mut schedule = Self {
             token: token.map(|grant| Track::new(grant, chance())),

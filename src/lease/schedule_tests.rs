@@ -195,7 +195,7 @@ fn a_shrinking_grant_is_the_deadline_and_a_cause_is_never_lost() {
     schedule.acted();
     assert!(matches!(
         schedule.next(),
-        Some((_, Step::Renew(Subject::Token, _)) | (_, Step::End(_)))
+        Some((_, Step::Renew(Subject::Token, _) | Step::End(_)))
     ));
     assert_eq!(schedule.deadline(), Some(deadline));
 }

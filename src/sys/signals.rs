@@ -62,7 +62,7 @@ impl Signals {
             // SAFETY: `record` only calls functions that are async-signal-safe.
             unsafe {
                 signal_hook_registry::register_unchecked(signal.number(), move |info| {
-                    record(writer, info)
+                    record(writer, info);
                 })
             }?;
         }

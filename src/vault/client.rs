@@ -216,7 +216,7 @@ impl Client {
                 other => other,
             })?;
         if let Some(location) = redirect(&response) {
-            let target = self.redirected(&url, location?)?;
+            let target = self.redirected(&url, &location?)?;
             self.report.debug(format_args!(
                 "redirected to {}",
                 target.origin().ascii_serialization()
@@ -254,14 +254,14 @@ impl Client {
         })
     }
 
-    fn redirected(&self, from: &Url, location: String) -> Result<Url, Failure> {
+    fn redirected(&self, from: &Url, location: &str) -> Result<Url, Failure> {
         if !self.follow_redirects {
             return Err(Failure::Redirect(
                 "VAULT_DISABLE_REDIRECTS is set".to_owned(),
             ));
         }
         let target = from
-            .join(&location)
+            .join(location)
             .map_err(|_| Failure::Redirect("its target is not a URL".to_owned()))?;
         match (from.scheme(), target.scheme()) {
             ("https", "http") => Err(Failure::Redirect("from https down to http".to_owned())),
@@ -417,7 +417,7 @@ fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
             request
                 .body
                 .iter()
-                .flat_map(|body| body.as_object())
+                .filter_map(|body| body.as_object())
                 .flat_map(|fields| {
                     // What is named in the request by way of an address is no secret.
                     fields

@@ -107,7 +107,9 @@ impl<'a> Patience<'a> {
             let round = tries / client.addresses();
             client.use_next_address();
             tries += 1;
-            let delay = if tries % client.addresses() == 0 || failure.retry_after().is_some() {
+            let delay = if tries.is_multiple_of(client.addresses())
+                || failure.retry_after().is_some()
+            {
                 full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
             } else {
                 std::time::Duration::ZERO

@@ -10,6 +10,7 @@
     clippy::print_stdout,
     clippy::print_stderr
 )]
+#![allow(clippy::pedantic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
 mod chain;
