@@ -16,6 +16,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
+/// No answer to a renewal is waited for shorter than this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
 pub const RESERVED_USES: u64 = 2;
 
@@ -222,6 +224,14 @@ impl Schedule {
             .flatten()
             .map(|track| track.expiry)
             .min()
+    }
+
+    /// How long an answer to a renewal is waited for: one that hangs must leave time for others.
+    #[must_use]
+    pub fn patience(&self, now: Moment) -> Duration {
+        self.expiry().map_or(Duration::MAX, |expiry| {
+            (expiry.since(now) / 3).max(SHORTEST_PATIENCE)
+        })
     }
 
     /// How many renewals have failed since the last one that succeeded.
