@@ -14,6 +14,7 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
 mod chain;
+mod rotation;
 mod support;
 
 mod support_works;
