@@ -15,6 +15,7 @@
 
 mod chain;
 mod rotation;
+mod soak;
 mod support;
 
 mod support_works;

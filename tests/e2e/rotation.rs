@@ -490,6 +490,10 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
         0,
         "the child was stopped"
     );
+    let few = poll_until(Duration::from_secs(2), || {
+        (tenant.roles().len() <= roles).then_some(())
+    });
+    assert!(few.is_some(), "unused roles stay: {:?}", tenant.roles());
     running.signal(libc::SIGTERM);
     let run = running.wait();
     run.assert_code(7);

@@ -192,6 +192,8 @@ pub struct Issued {
     pub sequence: usize,
     /// What it is.
     pub what: IssuedKind,
+    /// When the server had answered.
+    pub at: Instant,
     /// Whether the client never got the answer: the proxy dropped or garbled it, or the client was gone by then.
     pub lost: bool,
 }
@@ -606,6 +608,7 @@ fn forward(shared: &Shared, request: &RequestInfo) -> io::Result<Answer> {
             lock(&shared.issued).push(Issued {
                 sequence: request.sequence,
                 what,
+                at: Instant::now(),
                 lost: false,
             });
         }
