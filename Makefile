@@ -2,7 +2,11 @@
 CARGO ?= cargo
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
+<<<<<<< HEAD
 .PHONY: help demo test build bench lint scripts tools clean
+=======
+.PHONY: help demo test build lint scripts tools soak clean
+>>>>>>> tests-rotation
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +33,9 @@ scripts: ## Check docker-compose.yml, the Dockerfile and the set-up script, the 
 
 tools: ## Find or fetch what tests and demo run: OpenBao, PostgreSQL, some small programs
 	@bash scripts/tools.sh
+
+soak: tools ## 2,000 random runs on real servers (some minutes); again with SOAK="--seed S", more of it with SOAK="--runs N"
+	$(CARGO) test --locked --test soak -- $(SOAK)
 
 clean: ## Remove everything built or fetched (target/)
 	$(CARGO) clean

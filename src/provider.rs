@@ -58,6 +58,8 @@ struct Current {
     holding: Rc<Holding>,
     lease: Option<Rc<lease::Lease>>,
     keeper: mpsc::UnboundedSender<Command>,
+    /// The keeper, and who passes its news on.
+    keeping: [JoinHandle<()>; 2],
     deadline: Rc<Cell<Option<Deadline>>>,
 }
 
@@ -205,9 +207,9 @@ impl Provider {
             commands,
             events,
         };
-        tokio::task::spawn_local(task.run());
+        let keeping = tokio::task::spawn_local(task.run());
         let (news, known) = (self.news.clone(), Rc::clone(&deadline));
-        tokio::task::spawn_local(async move {
+        let passing_on = tokio::task::spawn_local(async move {
             while let Some(event) = heard.recv().await {
                 let (found, event) = match event {
                     LeaseEvent::Expiring(found) => (found, Event::Expiring),
@@ -221,6 +223,7 @@ impl Provider {
             holding,
             lease,
             keeper,
+            keeping: [keeping, passing_on],
             deadline,
         })
     }
@@ -294,6 +297,8 @@ impl Supply for Provider {
                 .info("started the command again with new credentials");
         }
         if let Some(old) = old {
+            // What is given back is not renewed, and its end is no news.
+            old.keeping.iter().for_each(JoinHandle::abort);
             let desk = Rc::clone(&self.desk);
             self.task(async move { desk.retire(&old, &holding).await });
         }
@@ -377,7 +382,15 @@ impl Desk {
         let until = Moment::now() + config.start_timeout;
         let patience = Patience::new(until, config.retries(), config.report, &interrupt);
         let mut method = self.method.lock().await;
-        let token_ends = cause.is_none_or(|cause| {
+        // A lease may end early because it never outlives a token that cannot be renewed.
+        let session = &holding.session;
+        let fixed_token = session.batch || !session.renewable;
+        let bounded_by_token = session
+            .expiry()
+            .filter(|_| fixed_token)
+            .zip(lease)
+            .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
+        let cause_is_token = cause.is_none_or(|cause| {
             let subject_is_token = matches!(
                 cause,
                 Cause::MaxTtl(Subject::Token)
@@ -387,8 +400,10 @@ impl Desk {
             );
             subject_is_token || matches!(cause, Cause::BatchToken | Cause::UsesSpent)
         });
+        let token_ends = cause_is_token || bounded_by_token;
         let alone = match lease {
-            Some(lease) if !token_ends => {
+            // A lease that nobody knows goes only with its token, so that one is to be replaced too.
+            Some(lease) if !token_ends && !holding.unknown_lease.get() => {
                 lease::can_revoke_alone(&self.client, holding, lease, config.revoke_timeout).await
             }
             _ => false,
@@ -439,16 +454,34 @@ impl Desk {
     async fn retire(&self, old: &Current, new: &Rc<Holding>) {
         let report = self.config.report;
         let Some(lease) = &old.lease else { return };
+        let alone = Rc::ptr_eq(&old.holding, new);
         let mut pause = std::time::Duration::from_secs(1);
         loop {
             let until = Moment::now() + self.config.revoke_timeout;
-            if Rc::ptr_eq(&old.holding, new) {
+            if alone {
                 lease::revoke_lease(&self.client, &old.holding, lease, until, report).await;
             } else {
                 lease::revoke(&self.client, &old.holding, until, report).await;
             }
             self.holdings.tidy();
-            if lease.is_settled() || lease.is_denied() || lease.expiry.get() <= Moment::now() {
+            let now = Moment::now();
+            let done = if alone {
+                lease.is_settled() || lease.is_denied() || lease.expiry.get() <= now
+            } else {
+                let token_ended = old.holding.session.expiry().is_some_and(|at| at <= now);
+                old.holding.is_settled() || token_ended
+            };
+            if done {
+                return;
+            }
+            if !alone && old.holding.token_settled.get() {
+                // The engine has refused, and there is no token any more to ask it again with.
+                report.warn(format_args!(
+                    "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
+                    lease.id,
+                    lease.words(),
+                    lease::wall(lease.expiry.get(), now)
+                ));
                 return;
             }
             report.debug(format_args!(

@@ -54,6 +54,15 @@ impl Lease {
 }
 
 impl Lease {
+    /// Why it could not be revoked, after a colon; nothing if it was not tried.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &*self.state.borrow() {
+            State::Failed { words, .. } => format!(": {words}"),
+            _ => String::new(),
+        }
+    }
+
     /// Whether the policy forbids revoking it by itself.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -33,15 +33,16 @@ pub enum Event {
 
 /// Who renews. The server, or a test's.
 pub trait Renew {
-    /// Renews the token or the lease.
+    /// Renews the token or the lease, or gives up after `limit`.
     fn renew(
         &self,
         subject: Subject,
         increment: Duration,
+        limit: Duration,
     ) -> impl Future<Output = Result<Renewed, Failure>>;
 
-    /// Whether the token is still good; no news is good news.
-    fn token_is_alive(&self) -> impl Future<Output = bool>;
+    /// Whether the token is still good; no news within `limit` is good news.
+    fn token_is_alive(&self, limit: Duration) -> impl Future<Output = bool>;
 
     /// Turns to another address of the server.
     fn use_next_address(&self);
@@ -62,27 +63,32 @@ pub struct OnServer {
 }
 
 impl Renew for OnServer {
-    async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
+    async fn renew(
+        &self,
+        subject: Subject,
+        increment: Duration,
+        limit: Duration,
+    ) -> Result<Renewed, Failure> {
         let session = &self.holding.session;
         session.spend_use();
         match (subject, &self.lease) {
             (Subject::Lease, Some(lease)) => {
                 self.client
-                    .renew_lease(&lease.id, increment, &session.token, Duration::MAX)
+                    .renew_lease(&lease.id, increment, &session.token, limit)
                     .await
             }
             _ => {
                 self.client
-                    .renew_self(increment, &session.token, Duration::MAX)
+                    .renew_self(increment, &session.token, limit)
                     .await
             }
         }
     }
 
-    async fn token_is_alive(&self) -> bool {
+    async fn token_is_alive(&self, limit: Duration) -> bool {
         let session = &self.holding.session;
         session.spend_use();
-        let looked = self.client.lookup_self(&session.token, Duration::MAX).await;
+        let looked = self.client.lookup_self(&session.token, limit).await;
         looked.err().and_then(|failure| failure.status()) != Some(403)
     }
 
@@ -164,7 +170,8 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
 
     async fn renew(&mut self, subject: Subject, increment: Duration) {
         let before = self.schedule.deadline();
-        let result = self.renewer.renew(subject, increment).await;
+        let limit = self.schedule.patience(self.clock.now());
+        let result = self.renewer.renew(subject, increment, limit).await;
         // Chance is drawn once a step, and time is read after the answer: the server counts from
         // the moment it answered, and an expiry that is taken for later than it is would be worse.
         let chance = fastrand::f64();
@@ -188,7 +195,8 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
         let verdict = match judge(subject, failure) {
             Verdict::Unclear => {
                 self.schedule.used_token(chance);
-                if self.renewer.token_is_alive().await {
+                let limit = self.schedule.patience(self.clock.now());
+                if self.renewer.token_is_alive(limit).await {
                     Verdict::Final(Cause::Denied(subject))
                 } else {
                     Verdict::Final(Cause::Lost(Subject::Token))

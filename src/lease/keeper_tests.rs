@@ -37,7 +37,12 @@ struct Script {
 }
 
 impl Renew for Rc<Script> {
-    async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
+    async fn renew(
+        &self,
+        subject: Subject,
+        increment: Duration,
+        _limit: Duration,
+    ) -> Result<Renewed, Failure> {
         let now = self.clock.now().since(Moment::since_boot(Duration::ZERO));
         self.asked.borrow_mut().push((subject, now.as_secs()));
         let answer = self.answers.borrow_mut().pop_front();
@@ -47,7 +52,7 @@ impl Renew for Rc<Script> {
         }))
     }
 
-    async fn token_is_alive(&self) -> bool {
+    async fn token_is_alive(&self, _limit: Duration) -> bool {
         self.alive
     }
 

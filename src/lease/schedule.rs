@@ -16,8 +16,13 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
+<<<<<<< HEAD
 /// How often it makes sense to look at something out of turn.
 const LOOKS_APART: Duration = Duration::from_secs(1);
+=======
+/// No answer to a renewal is waited for shorter than this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+>>>>>>> tests-rotation
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
 pub const RESERVED_USES: u64 = 2;
 
@@ -225,6 +230,14 @@ impl Schedule {
             .flatten()
             .map(|track| track.expiry)
             .min()
+    }
+
+    /// How long an answer to a renewal is waited for: one that hangs must leave time for others.
+    #[must_use]
+    pub fn patience(&self, now: Moment) -> Duration {
+        self.expiry().map_or(Duration::MAX, |expiry| {
+            (expiry.since(now) / 3).max(SHORTEST_PATIENCE)
+        })
     }
 
     /// How many renewals have failed since the last one that succeeded.

@@ -15,6 +15,8 @@
 
 mod chain;
 mod crashes;
+mod rotation;
+mod soak;
 mod support;
 
 mod support_works;

@@ -28,7 +28,7 @@ pub mod vault;
 pub use admin::{Admin, Refused};
 pub use postgres::Postgres;
 pub use probe::Probe;
-pub use proxy::{Fault, FaultProxy, Hold, RequestInfo};
+pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
 pub use pty::Pty;
 pub use run::{Place, Run};
 pub use running::{Finished, Running};
