@@ -16,13 +16,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
-<<<<<<< HEAD
 /// How often it makes sense to look at something out of turn.
 const LOOKS_APART: Duration = Duration::from_secs(1);
-=======
 /// No answer to a renewal is waited for shorter than this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
->>>>>>> tests-rotation
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
 pub const RESERVED_USES: u64 = 2;
 
