@@ -2,11 +2,7 @@
 CARGO ?= cargo
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-<<<<<<< HEAD
-.PHONY: help demo test build bench lint scripts tools clean
-=======
-.PHONY: help demo test build lint scripts tools soak clean
->>>>>>> tests-rotation
+.PHONY: help demo test build bench lint scripts soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
