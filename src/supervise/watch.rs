@@ -73,8 +73,11 @@ pub async fn watch(
                     Action::Signal(signal) => child.signal(signal),
                     Action::StopOurselves(signal) => {
                         if signals.stop_ourselves(signal) {
-                            events.extend(changes(&child));
-                            events.push(Event::Resumed);
+                            let news = changes(&child);
+                            let child_too = !news.is_empty();
+                            // First: a stop that comes after it is a new one.
+                            events.push(Event::Resumed { child_too });
+                            events.extend(news);
                         }
                     }
                     Action::LookAtLease => supply.look_now(),
