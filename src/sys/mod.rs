@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod inherited;
+pub mod output;
 pub mod process;
 pub mod program;
 pub mod reap;
