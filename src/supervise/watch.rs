@@ -13,6 +13,7 @@ use crate::sys::reap;
 use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::Child;
+use crate::sys::terminal;
 use crate::sys::timer::{BootClock, Clock as _};
 
 use super::event::{Action, Event, Saying};
@@ -72,7 +73,11 @@ pub async fn watch(
                 match action {
                     Action::Signal(signal) => child.signal(signal),
                     Action::StopOurselves(signal) => {
+                        let lent = terminal::lent_to(child.pid());
                         if signals.stop_ourselves(signal) {
+                            if let Some(group) = lent {
+                                terminal::lend(group);
+                            }
                             let news = changes(&child);
                             let child_too = !news.is_empty();
                             // First: a stop that comes after it is a new one.

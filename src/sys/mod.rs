@@ -12,4 +12,5 @@ pub mod reap;
 pub mod signal;
 pub mod signals;
 pub mod spawn;
+pub mod terminal;
 pub mod timer;
