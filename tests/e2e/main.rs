@@ -14,6 +14,11 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
 mod chain;
+mod exit_codes;
+mod pid_1;
+mod signals;
 mod support;
+mod terminal;
+mod transparency;
 
 mod support_works;
