@@ -15,8 +15,12 @@
 
 mod chain;
 mod crashes;
+mod exit_codes;
+mod pid_1;
 mod rotation;
+mod signals;
 mod soak;
 mod support;
-
 mod support_works;
+mod terminal;
+mod transparency;

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod canary;
+pub mod fake;
 pub mod folder;
 pub mod fresh;
 pub mod http;
@@ -20,12 +21,14 @@ pub mod run;
 pub mod running;
 pub mod servers;
 pub mod signals;
+pub mod surroundings;
 pub mod tenant;
 pub mod tls;
 pub mod transcript;
 pub mod vault;
 
 pub use admin::{Admin, Refused};
+pub use fake::FakeVault;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
@@ -33,6 +36,7 @@ pub use pty::Pty;
 pub use run::{Place, Run};
 pub use running::{Finished, Running};
 pub use servers::Servers;
+pub use surroundings::{Ending, Scene, Surroundings};
 pub use tenant::{NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
 pub use vault::Vault;
 
