@@ -18,7 +18,7 @@ use crate::postgres::Base;
 use crate::report::{Format, Level, Reporter};
 use crate::sensitive::Sensitive;
 use crate::sys::signal::Signal;
-use crate::vault::{Identity, Settings, TlsSettings, certificates};
+use crate::vault::{Identity, Settings, TlsSettings, certificates, check_identity};
 
 /// Reads every setting. `at_terminal` says whether standard input is one.
 ///
@@ -258,11 +258,15 @@ fn tls(cli: &Cli, lookup: &Lookup<'_>) -> TlsSettings {
     );
     let key = file("--client-key", cli.client_key.as_ref(), "VAULT_CLIENT_KEY");
     let identity = match (certificate, key) {
-        (Some((certificate, value)), Some((key, _))) => {
-            checked(certificate, &value.setting).map(|certificate| Identity {
+        (Some((certificate, value)), Some((key, keys_value))) => {
+            let identity = checked(certificate, &value.setting).map(|certificate| Identity {
                 certificate,
                 key: Sensitive::new(key),
-            })
+            });
+            if let Some(Err(words)) = identity.as_ref().map(check_identity) {
+                lookup.wrong(&keys_value.setting, words);
+            }
+            identity
         }
         (None, None) => None,
         (Some(_), None) => {
