@@ -74,14 +74,15 @@ pub async fn acquire(
     let session = Rc::clone(&holding.session);
     let doing = "read credentials";
     let read = || async {
-        // Until there is an answer, there may be a lease.
-        holding.unknown_lease.set(true);
+        // Until there is an answer, there may be a lease; and one that was lost stays lost,
+        // whatever becomes of the next try.
+        let lost = holding.unknown_lease.replace(true);
         session.spend_use();
         let answer = client
             .read(path, &session.token, patience.until.since(Moment::now()))
             .await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
-        holding.unknown_lease.set(acted);
+        holding.unknown_lease.set(lost || acted);
         answer
     };
     let answer = patience

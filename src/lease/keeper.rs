@@ -13,6 +13,9 @@ use crate::sys::clock::Moment;
 use crate::sys::timer::Clock;
 use crate::vault::{Client, Failure, Renewed};
 
+/// No request has less time, however little is left.
+const SHORTEST_REQUEST: Duration = Duration::from_millis(500);
+
 /// What the keeper is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -61,19 +64,31 @@ pub struct OnServer {
     pub lease: Option<Rc<Lease>>,
 }
 
+impl OnServer {
+    /// The bound on one request: one that hangs must leave time for others before the end.
+    fn share_of_what_is_left(&self) -> Duration {
+        let token = self.holding.session.expiry();
+        let lease = self.lease.as_ref().map(|lease| lease.expiry.get());
+        let end = token.into_iter().chain(lease).min();
+        end.map_or(Duration::MAX, |end| end.since(Moment::now()) / 3)
+            .max(SHORTEST_REQUEST)
+    }
+}
+
 impl Renew for OnServer {
     async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
         let session = &self.holding.session;
         session.spend_use();
+        let limit = self.share_of_what_is_left();
         match (subject, &self.lease) {
             (Subject::Lease, Some(lease)) => {
                 self.client
-                    .renew_lease(&lease.id, increment, &session.token, Duration::MAX)
+                    .renew_lease(&lease.id, increment, &session.token, limit)
                     .await
             }
             _ => {
                 self.client
-                    .renew_self(increment, &session.token, Duration::MAX)
+                    .renew_self(increment, &session.token, limit)
                     .await
             }
         }
@@ -82,8 +97,10 @@ impl Renew for OnServer {
     async fn token_is_alive(&self) -> bool {
         let session = &self.holding.session;
         session.spend_use();
-        let looked = self.client.lookup_self(&session.token, Duration::MAX).await;
-        looked.err().and_then(|failure| failure.status()) != Some(403)
+        let limit = self.share_of_what_is_left();
+        let looked = self.client.lookup_self(&session.token, limit).await;
+        // A policy that forbids the question says nothing of the token.
+        !looked.is_err_and(|failure| failure.status() == Some(403) && !failure.is_policy())
     }
 
     fn use_next_address(&self) {
