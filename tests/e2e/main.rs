@@ -13,7 +13,13 @@
 #![allow(clippy::pedantic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
+mod bad_input;
 mod chain;
+mod child_environment;
+mod faults_at_start;
+mod renewal;
+mod revocation;
 mod support;
-
 mod support_works;
+mod tls;
+mod wrapping;
