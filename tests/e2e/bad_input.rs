@@ -394,7 +394,7 @@ fn a_flood_is_not_kept_in_memory() {
         let run = tenant
             .through(&proxy)
             // To hold it all would end in an abort.
-            .limited(libc::RLIMIT_AS as u32, 200 << 20)
+            .limited(libc::RLIMIT_AS, 200 << 20)
             .child(SAY)
             .output();
         assert_refused(&run, &proxy, &tenant);
@@ -409,7 +409,7 @@ fn a_flood_is_not_kept_in_memory() {
     );
     let run = tenant
         .through(&proxy)
-        .limited(libc::RLIMIT_AS as u32, 200 << 20)
+        .limited(libc::RLIMIT_AS, 200 << 20)
         .child(SAY)
         .output();
     run.assert_code(0).stdout_is("ran\n");

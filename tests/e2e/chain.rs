@@ -315,7 +315,7 @@ fn the_secret_ids_file_is_removed_after_a_login_that_succeeded_and_only_then() {
 #[test]
 fn a_run_takes_the_fewest_round_trips_on_one_connection() {
     let servers = Servers::shared();
-    let ends: [(fn(TenantSpec) -> TenantSpec, &[&str]); 2] = [
+    let ends: [(Change, &[&str]); 2] = [
         (
             TenantSpec::may_revoke_leases,
             &["/v1/sys/leases/revoke", "/v1/auth/token/revoke-self"],

@@ -25,7 +25,7 @@ fn gaps(proxy: &FaultProxy, which: fn(&RequestInfo) -> bool) -> Vec<f64> {
     let times: Vec<_> = proxy
         .requests()
         .into_iter()
-        .filter(|one| which(one))
+        .filter(which)
         .map(|one| one.at)
         .collect();
     times

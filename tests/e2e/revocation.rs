@@ -17,7 +17,7 @@ fn pass(servers: &Servers) -> FaultProxy {
 }
 
 /// The tutorial's policy, one that allows the revocation, one that allows only the form by path.
-fn policies() -> [(&'static str, fn(TenantSpec) -> TenantSpec); 3] {
+fn policies() -> [(&'static str, Change); 3] {
     [
         ("tutorial", |spec| spec),
         ("body", TenantSpec::may_revoke_leases),
@@ -313,7 +313,7 @@ fn a_policy_for_one_roles_leases_is_enough() {
 }
 
 /// A tenant whose roles may make tables.
-fn owner(servers: &Servers, change: fn(TenantSpec) -> TenantSpec) -> Tenant {
+fn owner(servers: &Servers, change: Change) -> Tenant {
     Tenant::with(servers, |spec| {
         change(spec.creation_statements(
             "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \

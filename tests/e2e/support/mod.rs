@@ -35,7 +35,7 @@ pub use run::{Place, Run};
 pub use running::{Finished, Running};
 pub use scripted::{assert_refused, harm, harm_first};
 pub use servers::Servers;
-pub use tenant::{NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
+pub use tenant::{Change, NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
 pub use vault::Vault;
 
 use std::time::{Duration, Instant};

@@ -135,6 +135,9 @@ impl TenantSpec {
     }
 }
 
+/// A way to make a tenant other than the tutorial's.
+pub type Change = fn(TenantSpec) -> TenantSpec;
+
 /// One application: a database role, a policy and an AppRole role.
 pub struct Tenant {
     admin: Admin,
