@@ -119,6 +119,8 @@ pub struct Keeper<R, C> {
     pub commands: mpsc::UnboundedReceiver<Command>,
     /// What there is to decide.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Whether an end that the server could not be asked about was told; not at first.
+    pub told_end: bool,
 }
 
 impl<R: Renew, C: Clock> Keeper<R, C> {
@@ -180,6 +182,7 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                 self.report
                     .info(format_args!("renewed the {subject} for {granted}"));
                 self.schedule.renewed(subject, renewed, now, chance);
+                self.told_end = false;
             }
             Err(failure) => self.renewal_failed(subject, &failure).await,
         }
@@ -225,7 +228,13 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     "cannot renew the {subject} now: {failure}; trying again, {} left",
                     short(left)
                 );
-                if self.first_failure(subject) {
+                let ended = self.schedule.expiry().is_some_and(|expiry| expiry <= now);
+                if ended && !self.told_end {
+                    self.told_end = true;
+                    self.report.warn(format_args!(
+                        "the credentials have ended, as far as can be told: {failure}; trying again"
+                    ));
+                } else if self.first_failure(subject) {
                     self.report.warn(message);
                 } else {
                     self.report.debug(message);

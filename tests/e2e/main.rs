@@ -14,6 +14,8 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
 mod chain;
+mod cluster;
+mod outages;
 mod rotation;
 mod soak;
 mod support;

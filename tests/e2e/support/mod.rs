@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod canary;
+pub mod cluster;
 pub mod folder;
 pub mod fresh;
 pub mod http;
@@ -26,6 +27,7 @@ pub mod transcript;
 pub mod vault;
 
 pub use admin::{Admin, Refused};
+pub use cluster::Cluster;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
