@@ -2,7 +2,7 @@
 CARGO ?= cargo
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test build lint scripts tools soak clean
+.PHONY: help demo test build bench lint scripts soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,9 @@ test: tools lint scripts ## Everything that must pass: fetches what it needs, th
 
 build: ## The release binary: target/release/vaultexec
 	$(CARGO) build --release --locked
+
+bench: ## Measure time and memory against the same HTTP calls made bare
+	@bash scripts/bench.sh
 
 lint: ## Format, clippy and docs, warnings are errors
 	$(CARGO) fmt --check

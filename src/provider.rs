@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::auth::Method;
 use crate::child_environment;
+use crate::companion::Companion;
 use crate::config::environment::Inherited;
 use crate::config::{Config, Environment as _, OnExpiry};
 use crate::error::Error;
@@ -45,6 +46,8 @@ pub struct Desk {
     pub method: Mutex<Method>,
     /// What is held.
     pub holdings: Rc<Holdings>,
+    /// Who cleans up if this process cannot.
+    pub companion: Option<Rc<Companion>>,
     /// The settings.
     pub config: Config,
 }
@@ -285,6 +288,9 @@ impl Supply for Provider {
             });
         };
         let child = self.spawn(&acquisition)?;
+        if let Some(companion) = &self.desk.companion {
+            companion.child_started(child.pid());
+        }
         let (holding, first) = (Rc::clone(&acquisition.holding), self.current.is_none());
         let old = self.keep(acquisition);
         if !first {

@@ -10,10 +10,11 @@ use tokio::task::LocalSet;
 
 use crate::auth::{AppRole, Method};
 use crate::cli::Cli;
+use crate::companion::Companion;
 use crate::config::{self, AuthSettings, Config, environment};
 use crate::error::Error;
 use crate::exit::{self, Exit};
-use crate::lease::{self, Holdings};
+use crate::lease::{self, Holdings, Witness};
 use crate::provider::{Desk, Invocation, Provider};
 use crate::report::Reporter;
 use crate::supervise::{self, Machine, Rules, Startup, Stop};
@@ -47,14 +48,20 @@ fn prepare(cli: Cli) -> Result<Prepared, Error> {
     let config =
         config::gather(&cli, &environment::Inherited, at_terminal).map_err(Error::Config)?;
     let invocation = find_program(cli)?;
-    let client = Client::new(&config.vault, config.report)
-        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
     // A debugger or a core dump would show the secrets; where this is refused, it is so for all.
     let _forbidden = process::forbid_inspection();
+    // From here on there are secrets in memory, and soon more threads.
+    let companion = Companion::start(&config).map_err(|error| Error::System {
+        doing: "start the companion process",
+        reason: error.to_string(),
+    })?;
+    let client = Client::new(&config.vault, config.report)
+        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
     let method = read_secrets(&config)?;
     Ok(Prepared {
         config,
         invocation,
+        companion,
         client,
         method,
     })
@@ -84,6 +91,7 @@ fn read_secrets(config: &Config) -> Result<Method, Error> {
 struct Prepared {
     config: Config,
     invocation: Invocation,
+    companion: Option<Companion>,
     client: Client,
     method: Method,
 }
@@ -118,30 +126,41 @@ impl Prepared {
         let Self {
             config,
             invocation,
+            companion,
             client,
             method,
         } = self;
+        let companion = companion.map(Rc::new);
         let mut signals = Signals::install().map_err(|error| Error::System {
             doing: "handle signals",
             reason: error.to_string(),
         })?;
-        let holdings = Rc::new(Holdings::new(None));
+        let witness = companion
+            .clone()
+            .map(|companion| Box::new(companion) as Box<dyn Witness>);
+        let holdings = Rc::new(Holdings::new(witness));
         let desk = Rc::new(Desk {
             client: Rc::new(client),
             method: Mutex::new(method),
-            holdings: Rc::clone(&holdings),
+            holdings,
+            companion,
             config,
         });
         let outcome = obtain_and_run(&desk, invocation, &mut signals).await;
-        let keep = outcome.is_ok() && !desk.config.revoke;
-        if keep {
-            return outcome;
-        }
         if let Err(error) = &outcome {
             tell(desk.config.report, error);
         }
-        give_back(&desk, &mut signals).await;
-        Ok(conclude(&desk, &outcome))
+        // Without a child there is nobody to leave anything to.
+        let exit = if desk.config.revoke || outcome.is_err() {
+            give_back(&desk, &mut signals).await;
+            conclude(&desk, &outcome)
+        } else {
+            outcome?
+        };
+        if let Some(companion) = &desk.companion {
+            companion.dismiss();
+        }
+        Ok(exit)
     }
 }
 

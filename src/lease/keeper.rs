@@ -147,6 +147,10 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     }
                     None => return,
                 },
+                () = self.clock.resumed() => {
+                    self.report.info("the host was suspended: looking at the lease");
+                    self.schedule.look_now(self.clock.now());
+                }
                 step = due => self.carry_out(step).await,
             }
         }

@@ -25,6 +25,28 @@ pub async fn revoke_all(client: &Client, holdings: &Holdings, until: Moment, rep
     }
 }
 
+/// Revokes everything that is held, by and by: each try has `budget`, and there is another one at
+/// growing intervals until nothing is held, what is held has ended by itself, or `until` has come.
+pub async fn give_back_patiently(
+    client: &Client,
+    holdings: &Holdings,
+    budget: Duration,
+    until: Moment,
+    report: Reporter,
+) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        revoke_all(client, holdings, Moment::now() + budget, report).await;
+        let now = Moment::now();
+        let over = holdings.left(now).iter().all(|left| left.expiry <= now);
+        if over || now + pause >= until {
+            return;
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
+
 /// Revokes a token and its leases, until a moment.
 pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: Reporter) {
     let budget = until.since(Moment::now());

@@ -16,6 +16,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
+/// How often it makes sense to look at something out of turn.
+const LOOKS_APART: Duration = Duration::from_secs(1);
 /// No answer to a renewal is waited for shorter than this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
@@ -109,6 +111,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 struct Track {
     increment: Duration,
+    granted_at: Moment,
     expiry: Moment,
     fixed: Option<Cause>,
     next: Moment,
@@ -253,6 +256,7 @@ impl Schedule {
         };
         let Some(track) = track else { return };
         track.expiry = now + renewed.granted;
+        track.granted_at = now;
         track.failures = 0;
         track.next = now + until_renewal(renewed.granted, chance);
         // The granted duration decides, not the status: seconds are rounded, hence the one.
@@ -324,7 +328,8 @@ impl Schedule {
     /// renewed at once.
     pub fn look_now(&mut self, now: Moment) {
         for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
-            track.next = track.next.min(now);
+            // What was renewed a moment ago has been looked at.
+            track.next = track.next.min(now.max(track.granted_at + LOOKS_APART));
         }
     }
 
@@ -381,6 +386,7 @@ impl Track {
     fn new(grant: Grant, chance: f64) -> Self {
         Self {
             increment: grant.duration,
+            granted_at: grant.at,
             expiry: grant.at + grant.duration,
             fixed: grant.fixed,
             next: grant.at + until_renewal(grant.duration, chance),

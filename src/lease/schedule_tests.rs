@@ -78,7 +78,7 @@ fn history(case: u64) -> Vec<(Moment, Step, bool)> {
                         schedule.failed(subject, wait, now, random.f64());
                     }
                     5..9 => {
-                        schedule.renewed(subject, granted(increment.as_secs()), now, random.f64())
+                        schedule.renewed(subject, granted(increment.as_secs()), now, random.f64());
                     }
                     _ => schedule.renewed(
                         subject,

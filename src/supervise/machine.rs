@@ -117,11 +117,10 @@ impl Machine {
                 self.phase = Phase::Stopping(After::End);
             }
         }
-        if reaches_child(received, topology) {
-            vec![Action::Signal(received.signal)]
-        } else {
-            Vec::new()
-        }
+        let forward = reaches_child(received, topology).then_some(Action::Signal(received.signal));
+        // Whoever continues us may have stopped us before.
+        let look = (received.signal == Signal::CONT).then_some(Action::LookAtLease);
+        forward.into_iter().chain(look).collect()
     }
 
     fn child(&mut self, change: Change) -> Vec<Action> {

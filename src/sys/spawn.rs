@@ -100,22 +100,11 @@ impl Child {
 
     /// Sends it a signal. One that may not be sent, or comes too late, is of no consequence.
     pub fn signal(&self, signal: Signal) {
-        // SAFETY: plain system calls on numbers; a null siginfo is allowed.
-        unsafe {
-            match &self.pidfd {
-                Some(pidfd) => {
-                    let info = std::ptr::null::<libc::siginfo_t>();
-                    libc::syscall(
-                        libc::SYS_pidfd_send_signal,
-                        pidfd.as_raw_fd(),
-                        signal.number(),
-                        info,
-                        0,
-                    );
-                }
-                None => {
-                    libc::kill(self.pid, signal.number());
-                }
+        match &self.pidfd {
+            Some(pidfd) => signal_by_pidfd(pidfd, signal),
+            None => {
+                // SAFETY: a plain system call on numbers.
+                unsafe { libc::kill(self.pid, signal.number()) };
             }
         }
     }
@@ -174,6 +163,21 @@ pub(super) fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
         .filter(|&descriptor| descriptor >= 0)?;
     // SAFETY: the descriptor is new and nobody else's.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Sends a signal to the process that a descriptor names.
+pub(super) fn signal_by_pidfd(pidfd: &OwnedFd, signal: Signal) {
+    let (descriptor, info) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: a plain system call on numbers; a null siginfo is allowed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            descriptor,
+            signal.number(),
+            info,
+            0,
+        )
+    };
 }
 
 /// The program laid out as `execve(2)` takes it.

@@ -518,7 +518,7 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn request<'a>(token: &'a Sensitive<String>, body: Value) -> Request<'a> {
+    fn request(token: &Sensitive<String>, body: Value) -> Request<'_> {
         Request {
             method: Method::POST,
             path: "auth/approle/login",

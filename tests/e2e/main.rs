@@ -15,9 +15,9 @@
 
 mod chain;
 mod cluster;
+mod crashes;
 mod outages;
 mod rotation;
 mod soak;
 mod support;
-
 mod support_works;
