@@ -299,6 +299,10 @@ fn judge(subject: Subject, failure: &Failure) -> Verdict {
         Some(400) if failure.says("lease not found") || failure.says("invalid lease") => {
             Verdict::Final(Cause::Lost(subject))
         }
+        // The lease is there, but the database has no such role any more: undefined_object.
+        Some(400) if subject == Subject::Lease && failure.says("SQLSTATE 42704") => {
+            Verdict::Final(Cause::Lost(subject))
+        }
         Some(400) if subject == Subject::Token && failure.says("cannot be renewed") => {
             Verdict::Final(Cause::NotRenewable(subject))
         }
