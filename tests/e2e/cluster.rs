@@ -65,9 +65,9 @@ fn dead_and_sealed_nodes_are_passed_over() {
     let leader = cluster.leader();
     let (out, other) = ((leader + 1) % 3, (leader + 2) % 3);
     let tenant = cluster.tenant(leader, |spec| spec);
-    let run = || {
+    let run = |first: usize| {
         let addresses = cluster.urls(&[out, other, leader]);
-        let run = command(&cluster, &tenant, other)
+        let run = command(&cluster, &tenant, first)
             .env("VAULT_ADDR", addresses)
             .child(WHO_AM_I)
             .output();
@@ -78,11 +78,11 @@ fn dead_and_sealed_nodes_are_passed_over() {
         tenant.assert_nothing_left();
     };
     cluster.kill(out);
-    run();
+    run(other);
     cluster.start_sealed(out);
-    run();
+    run(other);
     cluster.unseal(out);
-    run();
+    run(out);
 }
 
 #[test]
