@@ -206,6 +206,7 @@ impl Provider {
             report: self.report(),
             commands,
             events,
+            told_end: false,
         };
         let keeping = tokio::task::spawn_local(task.run());
         let (news, known) = (self.news.clone(), Rc::clone(&deadline));

@@ -120,6 +120,8 @@ pub struct Keeper<R, C> {
     pub commands: mpsc::UnboundedReceiver<Command>,
     /// What there is to decide.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Whether an end that the server could not be asked about was told; not at first.
+    pub told_end: bool,
 }
 
 impl<R: Renew, C: Clock> Keeper<R, C> {
@@ -185,6 +187,7 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                 self.report
                     .info(format_args!("renewed the {subject} for {granted}"));
                 self.schedule.renewed(subject, renewed, now, chance);
+                self.told_end = false;
             }
             Err(failure) => self.renewal_failed(subject, &failure).await,
         }
@@ -230,7 +233,13 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     "cannot renew the {subject} now: {failure}; trying again, {} left",
                     short(left)
                 );
-                if self.first_failure(subject) {
+                let ended = self.schedule.expiry().is_some_and(|expiry| expiry <= now);
+                if ended && !self.told_end {
+                    self.told_end = true;
+                    self.report.warn(format_args!(
+                        "the credentials have ended, as far as can be told: {failure}; trying again"
+                    ));
+                } else if self.first_failure(subject) {
                     self.report.warn(message);
                 } else {
                     self.report.debug(message);
@@ -289,6 +298,10 @@ fn judge(subject: Subject, failure: &Failure) -> Verdict {
             Verdict::Final(Cause::NotRenewable(subject))
         }
         Some(400) if failure.says("lease not found") || failure.says("invalid lease") => {
+            Verdict::Final(Cause::Lost(subject))
+        }
+        // The lease is there, but the database has no such role any more: undefined_object.
+        Some(400) if subject == Subject::Lease && failure.says("SQLSTATE 42704") => {
             Verdict::Final(Cause::Lost(subject))
         }
         Some(400) if subject == Subject::Token && failure.says("cannot be renewed") => {

@@ -102,6 +102,7 @@ fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
         },
         commands,
         events,
+        told_end: false,
     };
     tokio::task::spawn_local(keeper.run());
     (script, command, event)

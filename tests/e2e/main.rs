@@ -15,11 +15,14 @@
 
 mod bad_input;
 mod bad_input;
+mod bad_input;
 mod chain;
 mod child_environment;
+mod cluster;
 mod crashes;
 mod exit_codes;
 mod faults_at_start;
+mod outages;
 mod pid_1;
 mod renewal;
 mod revocation;

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod canary;
 pub mod fake;
+pub mod cluster;
 pub mod folder;
 pub mod fresh;
 pub mod http;
@@ -30,6 +31,7 @@ pub mod vault;
 
 pub use admin::{Admin, Refused};
 pub use fake::FakeVault;
+pub use cluster::Cluster;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};

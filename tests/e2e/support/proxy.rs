@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Fault {
     /// None: forward it, give the answer, keep the connection.
     Pass,
+    /// Forward it with one more header.
+    PassWithHeader(&'static str, String),
     /// Forward it, give the answer, then close the connection unannounced, as a load balancer does with an idle one.
     PassThenClose,
     /// RST, and the server never hears of it.
@@ -424,6 +426,7 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) {
         let gives_the_answer = matches!(
             fault,
             Fault::Pass
+                | Fault::PassWithHeader(..)
                 | Fault::PassThenClose
                 | Fault::Delay(_)
                 | Fault::HoldRequest(_)
@@ -483,6 +486,11 @@ fn act(
 ) -> io::Result<bool> {
     match fault {
         Fault::Pass => answer(stream, &forward(shared, request)?),
+        Fault::PassWithHeader(name, value) => {
+            let mut request = request.clone();
+            request.headers.push((name.to_owned(), value));
+            answer(stream, &forward(shared, &request)?)
+        }
         Fault::PassThenClose => {
             answer(stream, &forward(shared, request)?)?;
             stream.shutdown(Shutdown::Write)?;

@@ -161,14 +161,29 @@ impl Tenant {
 
     /// As in the tutorial but for what `change` says, e.g. `|spec| spec.default_ttl("5s")`.
     pub fn with(servers: &Servers, change: impl FnOnce(TenantSpec) -> TenantSpec) -> Self {
+        Self::on(
+            servers.admin(),
+            &servers.postgres,
+            servers.vault.url(),
+            change,
+        )
+    }
+
+    /// As `with`, on the server of that administrator.
+    pub fn on(
+        admin: Admin,
+        postgres: &Arc<Postgres>,
+        vault_url: String,
+        change: impl FnOnce(TenantSpec) -> TenantSpec,
+    ) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let spec = change(TenantSpec::default());
         // Usernames carry the first 8 characters of the role: they have to tell this tenant from all others.
         let tag = format!("t{:06}x", COUNTER.fetch_add(1, Ordering::Relaxed));
         let tenant = Self {
-            admin: servers.admin(),
-            postgres: Arc::clone(&servers.postgres),
-            vault_url: servers.vault.url(),
+            admin,
+            postgres: Arc::clone(postgres),
+            vault_url,
             database_mount: spec
                 .own_database_mount
                 .clone()
