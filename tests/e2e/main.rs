@@ -14,8 +14,6 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
 mod bad_input;
-mod bad_input;
-mod bad_input;
 mod chain;
 mod child_environment;
 mod cluster;

@@ -5,8 +5,8 @@
 
 pub mod admin;
 pub mod canary;
-pub mod fake;
 pub mod cluster;
+pub mod fake;
 pub mod folder;
 pub mod fresh;
 pub mod http;
@@ -30,8 +30,8 @@ pub mod transcript;
 pub mod vault;
 
 pub use admin::{Admin, Refused};
-pub use fake::FakeVault;
 pub use cluster::Cluster;
+pub use fake::FakeVault;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
