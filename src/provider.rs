@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use nix::errno::Errno;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -22,8 +23,9 @@ use crate::lease::{
 use crate::postgres;
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
-use crate::supervise::{Event, Saying, Supply};
+use crate::supervise::{Event, Saying, Supply, look_before_child, matters_before_child};
 use crate::sys::clock::Moment;
+use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
 use crate::sys::timer::BootClock;
 use crate::vault::{Client, Interrupt, Patience};
@@ -95,10 +97,14 @@ impl Provider {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_first(&mut self, acquisition: Acquisition) -> Result<Child, Error> {
+    pub fn start_first(
+        &mut self,
+        acquisition: Acquisition,
+        signals: &mut Signals,
+    ) -> Result<Child, Error> {
         self.say_whether_replaceable();
         self.fresh.replace(Some(acquisition));
-        self.start_child()
+        self.start_child(signals)
     }
 
     /// Waits for what is under way, which may still bring something that has to be given back.
@@ -132,7 +138,7 @@ impl Provider {
         }
     }
 
-    fn spawn(&self, acquisition: &Acquisition) -> Result<Child, Error> {
+    fn spawn(&self, acquisition: &Acquisition, signals: &mut Signals) -> Result<Child, Error> {
         let config = &self.desk.config;
         let mut variables =
             postgres::variables(&acquisition.credentials, config.base.as_ref(), &Inherited);
@@ -153,15 +159,6 @@ impl Provider {
         let rules = &config.child_environment;
         let environment =
             child_environment::build(Inherited.all(), rules, &variables.drop, &variables.set);
-        let command = || {
-            PathBuf::from(
-                self.invocation
-                    .arguments
-                    .first()
-                    .cloned()
-                    .unwrap_or_default(),
-            )
-        };
         let program = Program::new(
             &self.invocation.path,
             &self.invocation.arguments,
@@ -173,16 +170,22 @@ impl Provider {
             hint: None,
         })?;
         let orphaned = (!crate::sys::process::is_init()).then_some(config.stop_signal);
-        spawn::spawn(&program, orphaned).map_err(|error| match error {
-            SpawnError::Exec(errno) => Error::Exec {
-                command: command(),
-                errno,
-            },
-            SpawnError::Fork(errno) => Error::System {
-                doing: "start a process",
-                reason: errno.desc().to_owned(),
-            },
-        })
+        loop {
+            match spawn::spawn(&program, orphaned, signals, matters_before_child) {
+                Ok(child) => return Ok(child),
+                Err(SpawnError::SignalsWait) => {
+                    if let Some(signal) = look_before_child(signals) {
+                        return Err(Error::Interrupted(signal));
+                    }
+                }
+                Err(SpawnError::Fork(errno)) => {
+                    return Err(Error::System {
+                        doing: "start a process",
+                        reason: errno.desc().to_owned(),
+                    });
+                }
+            }
+        }
     }
 
     fn keep(&mut self, acquisition: Acquisition) -> Option<Current> {
@@ -280,14 +283,14 @@ impl Supply for Provider {
         });
     }
 
-    fn start_child(&mut self) -> Result<Child, Error> {
+    fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {
         let Some(acquisition) = self.fresh.take() else {
             return Err(Error::System {
                 doing: "start the command",
                 reason: "there are no credentials".to_owned(),
             });
         };
-        let child = self.spawn(&acquisition)?;
+        let child = self.spawn(&acquisition, signals)?;
         if let Some(companion) = &self.desk.companion {
             companion.child_started(child.pid());
         }
@@ -304,6 +307,14 @@ impl Supply for Provider {
             self.task(async move { desk.retire(&old, &holding).await });
         }
         Ok(child)
+    }
+
+    fn not_executed(&self, errno: Errno) -> Error {
+        let command = self.invocation.arguments.first().cloned();
+        Error::Exec {
+            command: command.unwrap_or_default().into(),
+            errno,
+        }
     }
 
     fn say(&self, saying: Saying) {
@@ -467,7 +478,9 @@ impl Desk {
             self.holdings.tidy();
             let now = Moment::now();
             let done = if alone {
-                lease.is_settled() || lease.is_denied() || lease.expiry.get() <= now
+                lease.is_settled()
+                    || lease.was_refused(lease::Reason::Policy)
+                    || lease.expiry.get() <= now
             } else {
                 let token_ended = old.holding.session.expiry().is_some_and(|at| at <= now);
                 old.holding.is_settled() || token_ended
@@ -480,7 +493,7 @@ impl Desk {
                 report.warn(format_args!(
                     "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
                     lease.id,
-                    lease.words(),
+                    lease.refusal().map(|refusal| format!(": {}", refusal.words)).unwrap_or_default(),
                     lease::wall(lease.expiry.get(), now)
                 ));
                 return;

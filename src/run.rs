@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 use std::rc::Rc;
-use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::sync::{Mutex, mpsc};
@@ -22,9 +21,6 @@ use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{process, program};
 use crate::vault::{Client, Interrupt, Patience};
-
-/// How long something that is under way when the child ends is waited for.
-const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
@@ -181,7 +177,7 @@ async fn obtain_and_run(
         };
     let (sender, mut news) = mpsc::unbounded_channel();
     let mut provider = Provider::new(Rc::clone(desk), invocation, sender);
-    let child = provider.start_first(acquisition)?;
+    let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
     });
@@ -191,13 +187,15 @@ async fn obtain_and_run(
     };
     let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
     provider
-        .finish(Moment::now() + LAST_ANSWER.min(config.revoke_timeout))
+        .finish(Moment::now() + supervise::LAST_ANSWER.min(config.revoke_timeout))
         .await;
     exit
 }
 
 /// Revokes what is held, within its bound. A signal shortens that, another one ends it.
 async fn give_back(desk: &Desk, signals: &mut Signals) {
+    // Those that came while the child ran were about the child.
+    signals.forget();
     let bound = Moment::now() + desk.config.revoke_timeout;
     let work = lease::revoke_all(&desk.client, &desk.holdings, bound, desk.config.report);
     supervise::bounded(work, bound, signals).await;
@@ -205,14 +203,18 @@ async fn give_back(desk: &Desk, signals: &mut Signals) {
 
 /// The exit of a run that has been cleaned up, after telling what could not be.
 fn conclude(desk: &Desk, outcome: &Result<Exit, Error>) -> Exit {
-    let now = Moment::now();
-    let left = desk.holdings.left(now);
+    let left = desk.holdings.left();
     for left in &left {
-        let at = lease::wall(left.expiry, now);
-        let message = format!(
-            "{} could not be revoked: {}; it ends by itself at {at}",
-            left.what, left.words
+        let end = left.expiry.map_or_else(
+            || "it does not end by itself".to_owned(),
+            |expiry| {
+                format!(
+                    "it ends by itself at {}",
+                    lease::wall(expiry, Moment::now())
+                )
+            },
         );
+        let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
         match &left.hint {
             Some(hint) => desk.config.report.warn_with(message, hint),
             None => desk.config.report.warn(message),

@@ -43,3 +43,21 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
 pub fn policy(path: &str, capability: &str) -> String {
     format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}")
 }
+
+/// What a role's policy lacks.
+#[must_use]
+pub fn needed_line(path: &str, capability: &str) -> String {
+    format!(
+        "the role's policy needs this line: {}",
+        policy(path, capability)
+    )
+}
+
+/// What a policy needs so that a lease can be revoked by itself.
+#[must_use]
+pub fn revocation(lease_id: &str) -> String {
+    let role = lease_id.rsplit_once('/').map_or(lease_id, |(role, _)| role);
+    let one_role = policy(&format!("sys/leases/revoke/{role}/*"), "update");
+    let line = needed_line("sys/leases/revoke", "update");
+    format!("{line}, or for this role's leases alone: {one_role}")
+}

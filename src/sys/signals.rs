@@ -90,6 +90,35 @@ impl Signals {
         }
     }
 
+    /// Whether a signal that `matters` has come and not been reported yet. While signals are
+    /// blocked, that includes those that wait in the kernel.
+    pub(super) fn any_before_fork(&mut self, matters: impl Fn(Received) -> bool) -> bool {
+        self.collect();
+        let mut pending = empty_set();
+        // SAFETY: the set is valid for writing.
+        unsafe { libc::sigpending(&raw mut pending) };
+        let waiting = Signal::all()
+            // SAFETY: the set is valid and the number in range.
+            .filter(|signal| unsafe { libc::sigismember(&raw const pending, signal.number()) } == 1)
+            .map(|signal| Received {
+                signal,
+                origin: Origin::Kernel,
+            });
+        self.arrived.iter().copied().chain(waiting).any(matters)
+    }
+
+    /// The next signal, if there is one now.
+    pub fn try_next(&mut self) -> Option<Received> {
+        self.collect();
+        self.arrived.pop_front()
+    }
+
+    /// Forgets what has come so far.
+    pub fn forget(&mut self) {
+        self.collect();
+        self.arrived.clear();
+    }
+
     /// Stops this process by `signal`, as the shell that watches it expects, and comes back when
     /// something continues it. Says whether it was stopped: in a process group that nobody could
     /// continue, the kernel ignores the terminal's stop signals.
