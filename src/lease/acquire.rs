@@ -76,7 +76,7 @@ pub async fn acquire(
     let read = || async {
         // Until there is an answer, there may be a lease; and there may be one of an earlier try.
         let before = holding.unknown_lease.get();
-        holding.unknown_lease.set(true);
+        holdings.begin_read(&holding);
         session.spend_use();
         let answer = client
             .read(path, &session.token, patience.until.since(Moment::now()))
