@@ -306,12 +306,18 @@ enum Exit {
 struct Pending {
     index: u32,
     plan: Plan,
+    /// All that is known of it, for whoever has to find out why.
+    story: String,
     ended: Instant,
     tokens: Vec<String>,
     leases: Vec<(String, String)>,
     lost: Vec<String>,
+    /// Tokens whose answer had just arrived when vaultexec was killed: known to it or not.
+    in_flight: Vec<String>,
     /// vaultexec has named something that it could not revoke, with good reason.
     named: bool,
+    /// After a KILL somebody else still asks through it.
+    proxy: Option<FaultProxy>,
 }
 
 struct Soak<'a> {
@@ -524,7 +530,19 @@ impl Soak<'_> {
         }
         self.note(plan, &applied, &finished.out(), exit, sent.as_ref());
         self.count("requests", requests as u64);
-        self.hand_over(index, plan, &proxy, ended, named, sent.as_ref());
+        let pending = Pending {
+            index,
+            plan: plan.clone(),
+            story: story(),
+            ended,
+            tokens: Vec::new(),
+            leases: Vec::new(),
+            lost: Vec::new(),
+            in_flight: Vec::new(),
+            named,
+            proxy: None,
+        };
+        self.hand_over(pending, proxy, sent.as_ref());
     }
 
     fn command(&self, tenant: &Tenant, plan: &Plan, proxy: &FaultProxy, until: u64) -> Run {
@@ -623,40 +641,28 @@ impl Soak<'_> {
         self.count(how, 1);
     }
 
-    fn hand_over(
-        &self,
-        index: u32,
-        plan: &Plan,
-        proxy: &FaultProxy,
-        ended: Instant,
-        named: bool,
-        sent: Option<&Sent>,
-    ) {
+    fn hand_over(&self, mut pending: Pending, proxy: FaultProxy, sent: Option<&Sent>) {
         let killed_at = sent
             .filter(|sent| sent.signal == libc::SIGKILL)
             .map(|sent| sent.at);
-        let (mut tokens, mut leases, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for issued in proxy.issued() {
-            // Read by a process that was killed before it could do anything with it.
-            let in_flight = killed_at.is_some_and(|at| issued.at + Duration::from_millis(100) > at);
+            let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
             match issued.what {
-                IssuedKind::Token { accessor } if issued.lost || in_flight => lost.push(accessor),
-                IssuedKind::Token { accessor } => tokens.push(accessor),
-                IssuedKind::Lease { lease_id, username } => leases.push((lease_id, username)),
+                IssuedKind::Token { accessor } if issued.lost => pending.lost.push(accessor),
+                IssuedKind::Token { accessor } if killed_at.is_some_and(just_then) => {
+                    pending.in_flight.push(accessor);
+                }
+                IssuedKind::Token { accessor } => pending.tokens.push(accessor),
+                IssuedKind::Lease { lease_id, username } => {
+                    pending.leases.push((lease_id, username))
+                }
             }
         }
-        self.count("tokens", (tokens.len() + lost.len()) as u64);
-        self.count("leases", leases.len() as u64);
-        let plan = plan.clone();
-        self.pending.lock().unwrap().push(Pending {
-            index,
-            plan,
-            ended,
-            tokens,
-            leases,
-            lost,
-            named,
-        });
+        let tokens = pending.tokens.len() + pending.lost.len() + pending.in_flight.len();
+        self.count("tokens", tokens as u64);
+        self.count("leases", pending.leases.len() as u64);
+        pending.proxy = killed_at.is_some().then_some(proxy);
+        self.pending.lock().unwrap().push(pending);
     }
 
     /// Looks for what the finished runs may have left, until there are no more.
@@ -709,11 +715,11 @@ impl Soak<'_> {
             let Pending {
                 tokens,
                 leases,
-                plan,
+                story,
                 ..
-            } = pending;
+            } = &*pending;
             self.violation(format!(
-                "run {index}: left the tokens {tokens:?} and the leases {leases:?}\n{plan:?}"
+                "run {index}: left the tokens {tokens:?} and the leases {leases:?}\n{story}"
             ));
         }
         // Inherent: a login whose answer never arrived leaves a token that nobody can know, and nothing but that.
@@ -721,12 +727,18 @@ impl Soak<'_> {
             let there = token_is_there(accessor);
             if !there && KINDS[pending.plan.tenant].long_token {
                 self.violation(format!(
-                    "run {index}: the token {accessor} was to be lost, and is gone\n{:?}",
-                    pending.plan
+                    "run {index}: the token {accessor} was to be lost, and is gone\n{}",
+                    pending.story
                 ));
             }
             self.count("tokens of logins whose answer was lost", 1);
             revoke_accessor(tenant, accessor);
+        }
+        for accessor in &pending.in_flight {
+            if token_is_there(accessor) {
+                self.count("tokens of logins whose answer came just before the KILL", 1);
+                revoke_accessor(tenant, accessor);
+            }
         }
         if pending.named {
             self.count(
