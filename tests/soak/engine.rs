@@ -707,7 +707,8 @@ impl Soak<'_> {
             roles.contains(username.as_str()) || lease_is_there(lease_id)
         });
         let late = pending.ended.elapsed() > PATIENCE;
-        if !(pending.tokens.is_empty() && pending.leases.is_empty()) && !late && !pending.named {
+        let clean = pending.tokens.is_empty() && pending.leases.is_empty();
+        if !(clean || late || pending.named) {
             return false;
         }
         let index = pending.index;
