@@ -4,11 +4,11 @@
 //! is escaped, so that a server cannot drive the terminal.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::sys::output::write_to_stderr;
 use crate::sys::signals::without_ttou;
 
 /// How important a line is.
@@ -120,7 +120,7 @@ impl Reporter {
         );
         // One write a line, so that lines of several processes do not mix. A standard error that
         // is closed or full is no reason to stop: whatever is to be cleaned up still is.
-        let _written = without_ttou(|| std::io::stderr().write_all(line.as_bytes()));
+        without_ttou(|| write_to_stderr(line.as_bytes()));
     }
 }
 

@@ -199,6 +199,9 @@ impl AppRole {
                  (--namespace, VAULT_NAMESPACE)?",
                 self.mount
             )),
+            Failure::Refused { status: 404, .. } if failure.says("namespace") => {
+                Some("is the namespace right (--namespace, VAULT_NAMESPACE)?".to_owned())
+            }
             Failure::Refused { status: 404, .. } => {
                 Some(format!("there is no auth method at auth/{}: --auth-mount, VAULTEXEC_AUTH_MOUNT", self.mount))
             }

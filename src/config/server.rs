@@ -9,7 +9,7 @@ use super::bounds;
 use super::value::{Lookup, Value};
 use crate::cli::Cli;
 use crate::sensitive::Sensitive;
-use crate::vault::{Identity, Settings, TlsSettings, certificates};
+use crate::vault::{Identity, Settings, TlsSettings, certificates, check_identity};
 
 /// The settings of the client.
 pub fn vault(cli: &Cli, lookup: &Lookup<'_>, start_timeout: Duration) -> Settings {
@@ -108,11 +108,15 @@ fn tls(cli: &Cli, lookup: &Lookup<'_>) -> TlsSettings {
     );
     let key = file("--client-key", cli.client_key.as_ref(), "VAULT_CLIENT_KEY");
     let identity = match (certificate, key) {
-        (Some((certificate, value)), Some((key, _))) => {
-            checked(certificate, &value.setting).map(|certificate| Identity {
+        (Some((certificate, value)), Some((key, keys_value))) => {
+            let identity = checked(certificate, &value.setting).map(|certificate| Identity {
                 certificate,
                 key: Sensitive::new(key),
-            })
+            });
+            if let Some(Err(words)) = identity.as_ref().map(check_identity) {
+                lookup.wrong(&keys_value.setting, words);
+            }
+            identity
         }
         (None, None) => None,
         (Some(_), None) => {

@@ -15,13 +15,14 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
         Failure::Tls(reason) if reason.contains("not valid for name") => {
             "the server's certificate is for another name: --tls-server-name (VAULT_TLS_SERVER_NAME)"
         }
+        Failure::Tls(reason) if reason.contains("CertificateRequired") => {
+            "the server asks for a client certificate: --client-cert (VAULT_CLIENT_CERT), --client-key (VAULT_CLIENT_KEY)"
+        }
         Failure::Tls(reason) if reason.contains("corrupt message") => {
             "this address may speak plain http: then it begins with http://"
         }
-        Failure::Refused { errors, .. }
-            if errors.iter().any(|words| words.contains("speaks https")) =>
-        {
-            "begin the address with https://"
+        Failure::Tls(reason) if reason.contains("speaks https") => {
+            "begin the address with https:// (--address, VAULT_ADDR)"
         }
         Failure::Refused {
             status: 503,

@@ -74,15 +74,16 @@ pub async fn acquire(
     let session = Rc::clone(&holding.session);
     let doing = "read credentials";
     let read = || async {
-        // Until there is an answer, there may be a lease; and there may be one of an earlier try.
-        let before = holding.unknown_lease.get();
+// Until there is an answer, there may be a lease; and one that was lost stays lost,
+        // whatever becomes of the next try.
+        let lost = holding.unknown_lease.get();
         holdings.begin_read(&holding);
         session.spend_use();
         let answer = client
             .read(path, &session.token, patience.until.since(Moment::now()))
             .await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
-        holding.unknown_lease.set(before || acted);
+        holding.unknown_lease.set(lost || acted);
         answer
     };
     let answer = patience

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::Session;
+use crate::error::hints;
 use crate::sys::clock::Moment;
 
 /// A lease.
@@ -63,6 +64,18 @@ impl Lease {
         }
     }
 
+    /// Whether the engine itself would not revoke it, so that its token cannot take it along.
+    #[must_use]
+    pub fn is_refused_by_engine(&self) -> bool {
+        matches!(
+            *self.state.borrow(),
+            State::Failed {
+                by_engine: true,
+                ..
+            }
+        )
+    }
+
     /// Whether the policy forbids revoking it by itself.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -81,6 +94,8 @@ pub struct Holding {
     pub unknown_lease: Cell<bool>,
     /// Whether the token is revoked, or gone.
     pub token_settled: Cell<bool>,
+    /// Whether the policy forbids revoking the token.
+    pub may_not_revoke: Cell<bool>,
 }
 
 impl Holding {
@@ -135,6 +150,7 @@ impl Holdings {
             leases: RefCell::default(),
             unknown_lease: Cell::new(false),
             token_settled: Cell::new(!ours),
+            may_not_revoke: Cell::new(false),
         });
         self.all.borrow_mut().push(Rc::clone(&holding));
         self.tell();
@@ -203,16 +219,29 @@ impl Holdings {
             if holding.unknown_lease.get() && !holding.token_settled.get() {
                 left.push(Left {
                     what: "a lease whose id is not known".to_owned(),
-                    words: "the answer with its id was lost, and its token could not be revoked"
-                        .to_owned(),
+                    words: if holding.session.batch {
+                        "the answer with its id was lost, and its token is a batch token"
+                    } else {
+                        "the answer with its id was lost, and its token could not be revoked"
+                    }
+                    .to_owned(),
                     hint: None,
                     expiry: holding.session.expiry().unwrap_or(now),
                 });
             } else if left.is_empty() && !holding.token_settled.get() {
+                let denied = holding.may_not_revoke.get();
+                let words = if denied {
+                    "the policy forbids it"
+                } else {
+                    "the server could not be asked"
+                };
                 left.push(Left {
                     what: "the token".to_owned(),
-                    words: "the server could not be asked".to_owned(),
-                    hint: None,
+                    words: words.to_owned(),
+                    hint: denied.then(|| {
+                        let line = hints::policy("auth/token/revoke-self", "update");
+                        format!("the role's policy needs this line: {line}")
+                    }),
                     expiry: holding.session.expiry().unwrap_or(now),
                 });
             }

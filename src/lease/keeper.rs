@@ -89,7 +89,8 @@ impl Renew for OnServer {
         let session = &self.holding.session;
         session.spend_use();
         let looked = self.client.lookup_self(&session.token, limit).await;
-        looked.err().and_then(|failure| failure.status()) != Some(403)
+        // A policy that forbids the question says nothing of the token.
+        !looked.is_err_and(|failure| failure.status() == Some(403) && !failure.is_policy())
     }
 
     fn use_next_address(&self) {

@@ -59,14 +59,7 @@ pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: R
     if holding.token_settled.get() && holding.session.ours {
         // What could not be revoked by itself went with its token, unless the engine refused.
         for lease in leases.iter().filter(|lease| !lease.is_settled()) {
-            let refused = matches!(
-                &*lease.state.borrow(),
-                State::Failed {
-                    by_engine: true,
-                    ..
-                }
-            );
-            if !refused {
+            if !lease.is_refused_by_engine() {
                 report.info(format_args!(
                     "the lease {} is revoked with its token, so the server does not say whether the database has \
                      dropped the role",
@@ -143,11 +136,14 @@ pub async fn revoke_lease(
         let denied = failure.status() == Some(403);
         let hint = denied.then(|| policy(lease));
         let by_engine = failure.status() == Some(400);
-        lease.state.replace(State::Failed {
-            words: failure.to_string(),
-            hint,
-            by_engine,
-        });
+        // What the engine has said is worth more than that a later try got no answer.
+        if by_engine || !lease.is_refused_by_engine() {
+            lease.state.replace(State::Failed {
+                words: failure.to_string(),
+                hint,
+                by_engine,
+            });
+        }
         if denied && !by_path {
             // A policy can allow one role's leases only by the form with the lease in the path.
             by_path = true;
@@ -166,13 +162,11 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
     }
     if session.batch {
         // It cannot be revoked, and nothing but its leases is left behind by it.
-        holding.token_settled.set(
-            holding
-                .leases
-                .borrow()
-                .iter()
-                .all(|lease| lease.is_settled()),
-        );
+        let leases = holding.leases.borrow();
+        let settled = leases.iter().all(|lease| lease.is_settled());
+        holding
+            .token_settled
+            .set(settled && !holding.unknown_lease.get());
         return;
     }
     let mut tries = 0;
@@ -182,6 +176,12 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
             Ok(()) => {
                 report.info("revoked the token");
                 holding.token_settled.set(true);
+                return;
+            }
+            // The policy forbids it, which is not to be taken for a token that is gone.
+            Err(failure) if failure.is_policy() => {
+                report.debug(format_args!("cannot revoke the token: {failure}"));
+                holding.may_not_revoke.set(true);
                 return;
             }
             // It is gone already, and its leases with it: revoking twice is no failure.

@@ -15,7 +15,11 @@ pub enum Event {
     /// The child has changed its state.
     Child(Change),
     /// vaultexec itself was stopped, and goes on.
-    Resumed,
+    Resumed {
+        /// Whether the child has changed its state meanwhile: then it was continued as well, even
+        /// if it has stopped again since.
+        child_too: bool,
+    },
     /// The credentials cannot be extended much longer.
     Expiring,
     /// The credentials have ended.

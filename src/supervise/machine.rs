@@ -71,10 +71,11 @@ impl Machine {
         match event {
             Event::Signal(received, topology) => self.signal(received, topology),
             Event::Child(change) => self.child(change),
-            Event::Resumed => {
+            Event::Resumed { child_too } => {
                 // Whoever continued us meant the child too. If the whole group was continued, it
                 // has heard of it already.
-                let wake = self.stopped.then_some(Action::Signal(Signal::CONT));
+                let asleep = self.stopped && !child_too;
+                let wake = asleep.then_some(Action::Signal(Signal::CONT));
                 wake.into_iter().chain([Action::LookAtLease]).collect()
             }
             Event::Expiring => self.expiring(),

@@ -29,7 +29,8 @@ fn events() -> Vec<Event> {
         Event::Child(Change::Killed(Signal::TERM)),
         Event::Child(Change::Stopped(Signal::TSTP)),
         Event::Child(Change::Continued),
-        Event::Resumed,
+        Event::Resumed { child_too: false },
+        Event::Resumed { child_too: true },
         Event::Expiring,
         Event::Expired,
         Event::Acquired,
@@ -202,12 +203,20 @@ fn stops_and_resumes_follow_the_child() {
         [Action::StopOurselves(Signal::TSTP)]
     );
     assert_eq!(
-        machine.handle(Event::Resumed),
+        machine.handle(Event::Resumed { child_too: false }),
         [Action::Signal(Signal::CONT), Action::LookAtLease]
     );
+    // The whole group was continued, and the child has stopped again since: it is not to be
+    // continued twice for one time.
     let _stopped = machine.handle(stopped);
-    let _continued = machine.handle(Event::Child(Change::Continued));
-    assert_eq!(machine.handle(Event::Resumed), [Action::LookAtLease]);
+    assert_eq!(
+        machine.handle(Event::Resumed { child_too: true }),
+        [Action::LookAtLease]
+    );
+    assert_eq!(
+        machine.handle(stopped),
+        [Action::StopOurselves(Signal::TSTP)]
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::sys::reap;
 use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::Child;
+use crate::sys::terminal;
 use crate::sys::timer::{BootClock, Clock as _};
 
 use super::event::{Action, Event, Saying};
@@ -72,9 +73,16 @@ pub async fn watch(
                 match action {
                     Action::Signal(signal) => child.signal(signal),
                     Action::StopOurselves(signal) => {
+                        let lent = terminal::lent_to(child.pid());
                         if signals.stop_ourselves(signal) {
-                            events.extend(changes(&child));
-                            events.push(Event::Resumed);
+                            if let Some(group) = lent {
+                                terminal::lend(group);
+                            }
+                            let news = changes(&child);
+                            let child_too = !news.is_empty();
+                            // First: a stop that comes after it is a new one.
+                            events.push(Event::Resumed { child_too });
+                            events.extend(news);
                         }
                     }
                     Action::LookAtLease => supply.look_now(),

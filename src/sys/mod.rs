@@ -6,10 +6,12 @@
 pub mod apart;
 pub mod clock;
 pub mod inherited;
+pub mod output;
 pub mod process;
 pub mod program;
 pub mod reap;
 pub mod signal;
 pub mod signals;
 pub mod spawn;
+pub mod terminal;
 pub mod timer;

@@ -78,15 +78,28 @@ impl Client {
         let answer = self.post(&path, None, Some(body), false, limit).await?;
         let document = &answer.document;
         let client_token = document.secret("auth.client_token")?;
-        // From here on a token exists: what is wrong with the rest must not lose it.
-        let num_uses = document.number("auth.num_uses").unwrap_or(0);
-        Ok(LoginAnswer {
-            client_token,
-            lease_duration: document.seconds("auth.lease_duration").unwrap_or_default(),
-            renewable: document.flag("auth.renewable").unwrap_or(false),
-            batch: document.text_or_empty("auth.token_type") == "batch",
-            num_uses: (num_uses > 0).then_some(num_uses),
-        })
+        let rest = || {
+            Ok::<_, Failure>((
+                document.seconds("auth.lease_duration")?,
+                document.flag("auth.renewable")?,
+                document.text_or_empty("auth.token_type")? == "batch",
+                document.number("auth.num_uses")?,
+            ))
+        };
+        match rest() {
+            Ok((lease_duration, renewable, batch, num_uses)) => Ok(LoginAnswer {
+                client_token,
+                lease_duration,
+                renewable,
+                batch,
+                num_uses: (num_uses > 0).then_some(num_uses),
+            }),
+            Err(failure) => {
+                // A token exists: what is wrong with the rest must not lose it.
+                let _revoked = self.revoke_self(&client_token, limit).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Looks a wrapping token up, without spending it.
@@ -141,13 +154,7 @@ impl Client {
             limit,
         };
         let document = self.send(&request).await?.document;
-        let lease_id = document.text_or_empty("lease_id");
-        if lease_id.contains(|character: char| character.is_control()) {
-            return Err(Failure::malformed(
-                "a `lease_id`",
-                "that holds a control character",
-            ));
-        }
+        let lease_id = document.text_or_empty("lease_id")?;
         Ok(SecretAnswer {
             lease_id: (!lease_id.is_empty()).then(|| lease_id.to_owned()),
             lease_duration: document.seconds("lease_duration")?,

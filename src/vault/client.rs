@@ -13,7 +13,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::document::Document;
-use super::failure::Failure;
+use super::failure::{Failure, NOT_THE_API};
 use super::settings::{Address, Proxy, Settings};
 use super::tls;
 use crate::report::Reporter;
@@ -247,6 +247,11 @@ impl Client {
                 document: Document::parse(&body)?,
             });
         }
+        if status == 400 && speaks_https(&body) {
+            return Err(Failure::Tls(
+                "this address speaks https, not http".to_owned(),
+            ));
+        }
         Err(Failure::Refused {
             status,
             errors: words(&body, request),
@@ -399,15 +404,7 @@ async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Fail
 /// The server's own words, capped, and without the secrets of the request should it echo them.
 fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
     let Ok(document) = Document::parse(body) else {
-        let plain_http = body
-            .windows(b"HTTPS server".len())
-            .any(|window| window == b"HTTPS server");
-        let words = if plain_http {
-            "this address speaks https, not http"
-        } else {
-            "the answer is not from the API"
-        };
-        return vec![words.to_owned()];
+        return vec![NOT_THE_API.to_owned()];
     };
     let secrets: Vec<&str> = request
         .token
@@ -443,6 +440,12 @@ fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
         .map(clean)
         .filter(|words| !words.is_empty())
         .collect()
+}
+
+/// Whether this is what the server says to whoever speaks http where it listens for https.
+fn speaks_https(body: &[u8]) -> bool {
+    let words = b"HTTP request to an HTTPS server";
+    body.windows(words.len()).any(|window| window == words)
 }
 
 /// `Retry-After` in seconds or as a date.
@@ -484,19 +487,18 @@ fn classify(error: &reqwest::Error) -> Failure {
 }
 
 /// The words of the TLS library, if it is what failed.
-fn tls_error(error: &reqwest::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
-            let io = inner.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>()
-        });
-        if let Some(tls) = tls {
-            return Some(tls.to_string());
-        }
-        source = inner.source();
+fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls.to_string());
     }
-    None
+    // An error of the system's that holds another one does not call it its source.
+    let held = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    if let Some(held) = held {
+        return tls_error(held);
+    }
+    tls_error(error.source()?)
 }
 
 /// The innermost reason, which names no URL.
@@ -505,7 +507,12 @@ fn reason(error: &reqwest::Error) -> String {
     while let Some(inner) = innermost.and_then(std::error::Error::source) {
         innermost = Some(inner);
     }
-    innermost.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+    let words = innermost.map_or_else(|| "the request failed".to_owned(), ToString::to_string);
+    if words.contains("close_notify") {
+        // The TLS library's words for it lead to its manual.
+        return "the connection was closed".to_owned();
+    }
+    words
 }
 
 fn seconds(duration: Duration) -> String {

@@ -125,12 +125,13 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Waits before something is tried again that failed with `failure`. No when there is no time
-    /// left for that, or a signal came.
-    pub async fn pause(&self, client: &Client, doing: &str, failure: &Failure) -> bool {
+    /// Waits before something is tried again that was tried `tries` times again before, and failed
+    /// with `failure`. No when there is no time or no try left for that, or a signal came.
+    pub async fn pause(&self, client: &Client, doing: &str, tries: u32, failure: &Failure) -> bool {
         let left = self.until.since(Moment::now());
         let delay = full_jitter(2, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
-        if delay >= left || self.interrupt.signal().is_some() {
+        let enough = self.max_retries.is_some_and(|most| tries >= most);
+        if enough || delay >= left || self.interrupt.signal().is_some() {
             return false;
         }
         client.use_next_address();

@@ -20,8 +20,9 @@ pub const CREATION: &str = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{pass
 pub const NASTY_PASSWORD_POLICY: &str =
     r#"length = 24 rule "charset" { charset = "@:/?#[]%&+ ;=!$(){}|~^`\"\\<>," min-chars = 24 }"#;
 
-/// How long the oracle waits for what the server does in the background.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the oracle waits for what the server does in the background. That is done in milliseconds, unless the database
+/// refuses because somebody else changes the same row just then ("tuple concurrently updated"): then after some ten seconds.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What differs from the tutorial; made by `Tenant::with`.
 #[derive(Default)]
@@ -133,6 +134,9 @@ impl TenantSpec {
         self
     }
 }
+
+/// A way to make a tenant other than the tutorial's.
+pub type Change = fn(TenantSpec) -> TenantSpec;
 
 /// One application: a database role, a policy and an AppRole role.
 pub struct Tenant {
@@ -381,7 +385,7 @@ impl Tenant {
         left
     }
 
-    /// THE ORACLE: within ten seconds there is neither a role, nor a lease, nor a token of this tenant.
+    /// THE ORACLE: soon there is neither a role, nor a lease, nor a token of this tenant.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         self.assert_nothing_left_within(PATIENCE);

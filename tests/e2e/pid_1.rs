@@ -1,0 +1,165 @@
+//! As the first process of a container: orphans, the end of everything, other inits in front. What every run does is tested in
+//! these surroundings too, by `everywhere!` in the other files.
+
+use crate::support::{procfs, signals, *};
+use std::time::Duration;
+
+#[test]
+fn a_hundred_orphans_die_and_no_zombie_stays() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().child(Probe::spawn_orphans(100));
+    let mut running = pidns::as_pid_1(run).stdin_piped().spawn();
+    running.wait_for_line("ready");
+    let init = pidns::pid_1(&running);
+    assert_eq!(
+        procfs::children(init).len(),
+        101,
+        "the child and the orphans"
+    );
+    running.say("go");
+    let alone = poll_until(Duration::from_secs(10), || {
+        (procfs::children(init).len() == 1).then_some(())
+    });
+    assert!(alone.is_some(), "zombies: {:?}", procfs::zombies(init));
+    running.say("exit 5");
+    running.wait().assert_code(5).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_childs_code_is_seen_when_orphans_die_with_it() {
+    let vault = FakeVault::new();
+    for code in 0..20 {
+        let run = vault.command().child(Probe::spawn_orphans(10));
+        let mut running = pidns::as_pid_1(run).stdin_piped().spawn();
+        running.wait_for_line("ready");
+        running.say(&format!("exit {code}"));
+        running.wait().assert_code(code).assert_quiet_stderr();
+    }
+    vault.assert_all_given_back(20);
+}
+
+#[test]
+fn an_orphan_that_outlives_the_child_does_not_keep_the_container_alive() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = Probe::command(&["spawn-orphans", "3", "stay"]);
+    let run = pidns::as_pid_1(tenant.command().child(run));
+    let mut running = run.stdin_piped().spawn();
+    running.wait_for_line("ready");
+    running.say("exit 3");
+    running.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn orphans_of_another_process_are_not_taken_when_not_pid_1() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().child(Probe::spawn_orphans(3));
+    let mut running = run.stdin_piped().spawn();
+    running.wait_for_line("ready");
+    assert_eq!(running.children().len(), 1);
+    running.say("exit 3");
+    running.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
+    let tenant = Tenant::new(Servers::shared());
+    let hang = |request: &RequestInfo| match request.is_lease_revoke() {
+        true => Fault::Hang,
+        false => Fault::Pass,
+    };
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), hang);
+    let run = tenant.command().env("VAULT_ADDR", proxy.url());
+    let run = run.arg("-q").child(Probe::signals());
+    let mut running = pidns::as_pid_1(run).stdin_piped().spawn();
+    let ready = running.wait_for_line("ready");
+    let pid: i32 = ready.strip_prefix("ready ").unwrap().parse().unwrap();
+    let init = pidns::pid_1(&running);
+    running.say("exit 6");
+    proxy.wait_for(1, RequestInfo::is_lease_revoke);
+    // The kernel is made to give the next process of the namespace the number that the child had.
+    let script = format!(
+        "echo {} > /proc/sys/kernel/ns_last_pid; '{}' signals",
+        pid - 1,
+        Probe::path().display()
+    );
+    let init_text = init.to_string();
+    let other = Run::of("nsenter")
+        .args(["-t", &init_text, "-p", "-m", "sh", "-c", &script])
+        .spawn();
+    assert_eq!(other.wait_for_line("ready"), ready);
+    for signal in [libc::SIGWINCH, libc::SIGUSR1, libc::SIGTERM] {
+        assert!(signals::kill(init, signal));
+    }
+    running.wait().assert_code(6);
+    // With its PID 1 gone, so is the namespace.
+    assert_eq!(other.wait().out(), format!("{ready}\n"));
+    revoke_by_hand(&tenant);
+    tenant.assert_nothing_left();
+}
+
+/// Where the test has kept vaultexec from it.
+fn revoke_by_hand(tenant: &Tenant) {
+    for lease in tenant.leases() {
+        let body = serde_json::json!({"lease_id": lease, "sync": true});
+        tenant.admin().write("sys/leases/revoke", body).unwrap();
+    }
+    for accessor in tenant.accessors() {
+        let body = serde_json::json!({"accessor": accessor});
+        let path = "auth/token/revoke-accessor";
+        tenant.admin().write(path, body).unwrap();
+    }
+}
+
+/// vaultexec in vaultexec, with a child.
+fn nested(tenant: &Tenant, child: Vec<String>) -> Run {
+    let run = tenant.command();
+    let run = run.args(["--keep-env", "VAULT_ROLE_ID,VAULT_SECRET_ID"]);
+    let inner = vec![env!("CARGO_BIN_EXE_vaultexec").to_owned(), "--".to_owned()];
+    run.child([inner, child].concat())
+}
+
+#[test]
+fn codes_and_signals_pass_through_vaultexec_in_vaultexec_in_an_init() {
+    let tenant = Tenant::new(Servers::shared());
+    let inits: [&[&str]; 3] = [&[], &["tini", "--"], &["dumb-init", "-c", "--"]];
+    for init in inits {
+        let run = nested(&tenant, Probe::signals()).under(init);
+        let mut running = pidns::as_pid_1(run).stdin_piped().spawn();
+        running.wait_for_line("ready");
+        tenant.wait_for_roles(2);
+        let first = pidns::pid_1(&running);
+        for name in [
+            "TERM", "HUP", "USR1", "INT", "QUIT", "USR2", "CONT", "WINCH",
+        ] {
+            assert!(signals::kill(first, signals::number(name).unwrap()));
+            assert_eq!(Probe::next_signal(&running).0, name, "{init:?}");
+        }
+        running.say("ping");
+        assert_eq!(running.next_line(), "pong");
+        running.say("exit 9");
+        running.wait().assert_code(9).assert_quiet_stderr();
+
+        let run = nested(&tenant, Probe::die("TERM")).under(init);
+        let ended = pidns::as_pid_1(run).output();
+        ended.assert_code(128 + libc::SIGTERM).assert_silent();
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_term_ends_vaultexec_in_vaultexec_in_tini_and_both_revoke() {
+    let tenant = Tenant::new(Servers::shared());
+    let child = ["sh", "-c", "echo ready; exec sleep 1000"].map(str::to_owned);
+    let run = nested(&tenant, child.to_vec()).under(["tini", "--"]);
+    let running = pidns::as_pid_1(run).spawn();
+    running.wait_for_line("ready");
+    tenant.wait_for_roles(2);
+    assert!(signals::kill(pidns::pid_1(&running), libc::SIGTERM));
+    let ended = running.wait();
+    ended.assert_code(128 + libc::SIGTERM).assert_quiet_stderr();
+    assert_eq!(tenant.roles(), [""; 0]);
+    tenant.assert_nothing_left();
+}

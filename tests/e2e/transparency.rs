@@ -1,0 +1,320 @@
+//! The child cannot tell vaultexec from a bare exec, but for the variables that were promised to it.
+
+use crate::support::surroundings::everywhere;
+use crate::support::{signals, *};
+use serde_json::{Map, Value, json};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+everywhere!(a_child_with_any_stdin_gets_it_whole);
+
+/// What differs by promise: made for the child, or kept from it.
+const PROMISED: [&str; 11] = [
+    "PGUSER",
+    "PGPASSWORD",
+    "DATABASE_URL",
+    "PGHOST",
+    "PGPORT",
+    "PGDATABASE",
+    "PGSSLMODE",
+    "VAULTEXEC_LEASE_ID",
+    "VAULTEXEC_EXPIRES_AT",
+    "VAULT_ROLE_ID",
+    "VAULT_SECRET_ID",
+];
+
+/// What the probe says of itself, without what no two processes have in common.
+fn comparable(output: &[u8]) -> Map<String, Value> {
+    let mut status = Probe::parse_status(output).as_object().unwrap().clone();
+    for of_its_own in ["pid", "ppid", "pgrp", "sid", "death_signal"] {
+        status.remove(of_its_own);
+    }
+    for target in status["fds"].as_object_mut().unwrap().values_mut() {
+        // Each run has pipes of its own.
+        if target.as_str().unwrap().starts_with("pipe:") {
+            *target = "a pipe".into();
+        }
+    }
+    let text = |value: &Value| {
+        let hex = value.as_str().unwrap().as_bytes();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+        hex.chunks(2).map(|pair| byte(pair).unwrap()).collect()
+    };
+    let variables: Vec<Vec<u8>> = status["env"].as_array().unwrap().iter().map(text).collect();
+    let others = variables.iter().filter(|variable| {
+        let name = variable.split(|byte| *byte == b'=').next().unwrap();
+        !PROMISED.iter().any(|promised| promised.as_bytes() == name)
+    });
+    // With their order: it decides between two of one name.
+    let others: Vec<String> = others
+        .map(|variable| variable.escape_ascii().to_string())
+        .collect();
+    status.insert("env".to_owned(), json!(others));
+    status
+}
+
+/// Runs the probe bare and under vaultexec, both prepared alike, and compares all that it sees.
+#[track_caller]
+fn assert_as_bare(what: &str, tenant: &Tenant, prepare: impl Fn(Run) -> Run) -> Map<String, Value> {
+    let words = Probe::status();
+    let command = || prepare(tenant.command().may_print_secrets());
+    let bare = command().replaced_by(&words[0]).args(&words[1..]).output();
+    let wrapped = command().child(&words).output();
+    bare.assert_code(0);
+    wrapped.assert_code(0).assert_quiet_stderr();
+    let (bare, wrapped) = (comparable(&bare.stdout), comparable(&wrapped.stdout));
+    for (name, value) in &bare {
+        assert_eq!(&wrapped[name], value, "{what}: {name}");
+    }
+    assert_eq!(bare.len(), wrapped.len());
+    wrapped
+}
+
+#[test]
+fn the_child_has_the_ignored_and_blocked_signals_that_vaultexec_was_started_with() {
+    let tenant = Tenant::new(Servers::shared());
+    assert_as_bare("defaults", &tenant, |run| run);
+    for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGCHLD, libc::SIGINT] {
+        let status = assert_as_bare("ignored", &tenant, |run| run.ignoring(signal));
+        assert_eq!(
+            u64::from_str_radix(status["SigIgn"].as_str().unwrap(), 16).unwrap(),
+            1 << (signal - 1)
+        );
+    }
+    let all = || {
+        let standard = signals::catchable().map(|(number, _)| number);
+        standard.chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    };
+    assert_as_bare("all ignored", &tenant, |run| all().fold(run, Run::ignoring));
+    assert_as_bare("all blocked", &tenant, |run| all().fold(run, Run::blocking));
+    assert_as_bare("some of both", &tenant, |run| {
+        run.ignoring(libc::SIGPIPE)
+            .blocking(libc::SIGPIPE)
+            .blocking(libc::SIGTERM)
+            .blocking(libc::SIGRTMAX())
+            .ignoring(libc::SIGTTOU)
+    });
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_child_has_the_descriptors_that_vaultexec_was_started_with_and_none_of_its_own() {
+    let tenant = Tenant::new(Servers::shared());
+    let file = File::open("/usr").unwrap();
+    let number = file.as_raw_fd();
+    let status = assert_as_bare("one more", &tenant, |run| run.inheriting(number));
+    assert_eq!(status["fds"][number.to_string()], "/usr");
+    for closed in [&[0][..], &[2], &[0, 2]] {
+        let status = assert_as_bare("closed", &tenant, |run| {
+            closed.iter().fold(run, |run, &number| run.closing(number))
+        });
+        assert_eq!(status["fds"].as_object().unwrap().len(), 3 - closed.len());
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_child_has_the_folder_umask_limits_and_priority_that_vaultexec_was_started_with() {
+    let tenant = Tenant::new(Servers::shared());
+    assert_as_bare("all of it", &tenant, |run| {
+        run.current_dir("/usr")
+            .limited(libc::RLIMIT_NOFILE, 100)
+            .limited(libc::RLIMIT_STACK, 4 << 20)
+            .before_exec(|| {
+                // SAFETY: numbers only, in the new process.
+                unsafe {
+                    libc::umask(0o027);
+                    libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+                }
+                Ok(())
+            })
+    });
+    for cores in [0, 4096] {
+        assert_as_bare("core files", &tenant, |run| {
+            run.limited(libc::RLIMIT_CORE, cores)
+        });
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_child_has_arguments_and_variables_byte_for_byte() {
+    let tenant = Tenant::new(Servers::shared());
+    assert_as_bare("variables", &tenant, |run| {
+        run.env_bytes(b"ODD", b"\xff\xfe=\n\t")
+            .env_bytes(b"\xf0ODD", b"name")
+            .env("EMPTY", "")
+            .env("VAULT_UNKNOWN", "is nobody's secret")
+            .env("LISTEN_PID", "1")
+            .env("PGOPTIONS", "-c work_mem=1MB")
+    });
+    let odd: [&[u8]; 6] = [b"", b"--", b"\xff\xfe", b"a b\n", b"$HOME;`id`", b"-v"];
+    let odd = odd.map(OsStr::from_bytes);
+    let words = Probe::status();
+    let words = || words.iter().map(OsStr::new).chain(odd);
+    let run = tenant.command().may_print_secrets();
+    let bare = run
+        .replaced_by(words().next().unwrap())
+        .args(words().skip(1))
+        .output();
+    let wrapped = tenant.command().may_print_secrets().child(words()).output();
+    let argv = |run: &Finished| Probe::parse_status(&run.stdout)["argv"].clone();
+    assert_eq!(argv(&bare).as_array().unwrap().len(), 8);
+    assert_eq!(argv(&wrapped), argv(&bare));
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_child_is_called_as_it_was_given_also_where_it_was_looked_for() {
+    let tenant = Tenant::new(Servers::shared());
+    let folder = Probe::path().parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let run = tenant.command().may_print_secrets().env("PATH", path);
+    let run = run.child(["probe", "status"]).output();
+    let argv = &Probe::parse_status(&run.stdout)["argv"];
+    assert_eq!(*argv, json!(["70726f6265", "737461747573"]));
+    tenant.assert_nothing_left();
+}
+
+fn a_child_with_any_stdin_gets_it_whole(place: Surroundings) {
+    let tenant = Tenant::new(Servers::shared());
+    if place == Surroundings::Terminal {
+        let pty = Pty::new();
+        let running = pty.spawn(tenant.command().child(["head", "-n1"]));
+        pty.type_line("typed before there was a child");
+        running.wait().assert_code(0);
+        assert_eq!(
+            pty.text().matches("typed before").count(),
+            2,
+            "{}",
+            pty.text()
+        );
+    } else {
+        let mut bytes = vec![0; 1 << 20];
+        let mut random = File::open("/dev/urandom").unwrap();
+        random.read_exact(&mut bytes).unwrap();
+        let run = tenant.command().child(["cat"]).stdin_bytes(bytes.clone());
+        let run = match place {
+            Surroundings::PidOne => pidns::as_pid_1(run),
+            _ => run,
+        };
+        let run = run.output();
+        run.assert_code(0).assert_quiet_stderr();
+        assert!(run.stdout == bytes, "{} bytes came", run.stdout.len());
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_child_whose_reader_has_gone_dies_of_pipe() {
+    let tenant = Tenant::new(Servers::shared());
+    let line = tenant.command().child(["yes"]).shell_line();
+    let script = format!("{line} | head -n1; echo ${{PIPESTATUS[0]}}");
+    let run = tenant.command().replaced_by("bash").args(["-c", &script]);
+    run.output()
+        .assert_quiet_stderr()
+        .stdout_is(&format!("y\n{}\n", 128 + libc::SIGPIPE));
+    // And its own children too.
+    let inner = ["bash", "-c", "yes | head -n1; echo ${PIPESTATUS[0]}"];
+    let run = tenant.command().child(inner).output();
+    run.assert_code(0)
+        .assert_quiet_stderr()
+        .stdout_is(&format!("y\n{}\n", 128 + libc::SIGPIPE));
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn listen_pid_becomes_the_childs_where_it_was_ours_and_stays_where_it_was_not() {
+    let tenant = Tenant::new(Servers::shared());
+    let show = ["sh", "-c", "echo $LISTEN_PID $LISTEN_FDS $$"];
+    let line = tenant.command().child(show).shell_line();
+    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec {line}");
+    let run = tenant.command().replaced_by("sh").args(["-c", &script]);
+    let run = run.output();
+    run.assert_code(0).assert_quiet_stderr();
+    let out = run.out();
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!((words[0], words[1]), (words[2], "1"), "{out}");
+
+    let other = tenant
+        .command()
+        .env("LISTEN_PID", "1")
+        .env("LISTEN_FDS", "1");
+    let out = other.child(show).output().out();
+    assert!(out.starts_with("1 1 "), "{out}");
+
+    let run = tenant
+        .command()
+        .env("LISTEN_PID", "1")
+        .env("LISTEN_FDS", "1");
+    let out = pidns::as_pid_1(run.child(show)).output().out();
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!((words[0], words[1]), (words[2], "1"), "{out}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_stderr_that_is_closed_or_full_changes_nothing() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = || tenant.command().arg("-vvv").child(Probe::exit(7));
+    run().closing(2).output().assert_code(7);
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    run().stderr(full()).output().assert_code(7);
+    // A pipe that nobody reads any more.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    run().stderr(OwnedFd::from(writer)).output().assert_code(7);
+    // All of them closed.
+    run()
+        .closing(0)
+        .closing(1)
+        .closing(2)
+        .output()
+        .assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+/// A pipe that is full, and that nobody reads.
+fn full_pipe() -> (std::io::PipeReader, OwnedFd) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // SAFETY: a size and flags for descriptors of ours.
+    unsafe {
+        let size = libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096);
+        assert!(size > 0);
+        writer.write_all(&vec![b'x'; size as usize]).unwrap();
+    }
+    (reader, writer.into())
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_does_not_stop_the_run() {
+    let tenant = Tenant::new(Servers::shared());
+    let (_reader, writer) = full_pipe();
+    let run = tenant.command().arg("-v").stderr(writer).stdin_piped();
+    let mut running = run.child(Probe::signals()).spawn();
+    running.wait_for_line("ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(Probe::next_signal(&running).0, "TERM");
+    running.say("exit 7");
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_does_not_keep_the_server_from_being_cleaned_up_after_a_failure() {
+    let tenant = Tenant::new(Servers::shared());
+    let (_reader, writer) = full_pipe();
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("no-interpreter-{}", std::process::id()));
+    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run = tenant.command().arg("-vvv").stderr(writer);
+    let run = run.child([&script]).output();
+    run.assert_code(127);
+    let _ = fs::remove_file(&script);
+    tenant.assert_nothing_left();
+}
