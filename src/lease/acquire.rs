@@ -74,7 +74,7 @@ pub async fn acquire(
     let session = Rc::clone(&holding.session);
     let doing = "read credentials";
     let read = || async {
-// Until there is an answer, there may be a lease; and one that was lost stays lost,
+        // Until there is an answer, there may be a lease; and one that was lost stays lost,
         // whatever becomes of the next try.
         let lost = holding.unknown_lease.get();
         holdings.begin_read(&holding);
