@@ -25,6 +25,9 @@ const SIGNALS: &[i32] = &[
 
 /// What the server does in the background may take so long.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// An answer on its way is waited for a little longer than this after a signal. One that comes later brings a role that is made
+/// for a token which is revoked by then: the server keeps it to the lease's end.
+const LAST_ANSWER: Duration = Duration::from_millis(350);
 const STOP_TIMEOUT: u64 = 1000;
 const REVOKE_TIMEOUT: u64 = 5000;
 
@@ -209,7 +212,7 @@ impl Plan {
         };
         let rotates = KINDS[tenant].rotates;
         let life = if rotates {
-            rng.u64(3000..7500)
+            rng.u64(3000..8500)
         } else if rng.u8(..10) == 0 {
             rng.u64(1000..2000)
         } else {
@@ -312,6 +315,8 @@ struct Pending {
     tokens: Vec<String>,
     leases: Vec<(String, String)>,
     lost: Vec<String>,
+    /// Leases whose answer came later than a run that a signal has ended waits for.
+    slow: Vec<(String, String)>,
     /// Tokens whose answer had just arrived when vaultexec was killed: known to it or not.
     in_flight: Vec<String>,
     /// vaultexec has named something that it could not revoke, with good reason.
@@ -521,6 +526,12 @@ impl Soak<'_> {
         if requests as u128 > 40 + finished.wall.as_millis() / 100 {
             self.violation(format!("run {index}: {requests} requests\n{}", story()));
         }
+        for lease_id in kept_too_long(&proxy) {
+            self.violation(format!(
+                "run {index}: the lease {lease_id} was kept after it was replaced\n{}",
+                story()
+            ));
+        }
         let clean_up_was_harmed = applied
             .iter()
             .any(|(request, _)| request.is_lease_revoke() || request.is_revoke_self());
@@ -539,6 +550,7 @@ impl Soak<'_> {
             leases: Vec::new(),
             lost: Vec::new(),
             in_flight: Vec::new(),
+            slow: Vec::new(),
             named,
             proxy: None,
         };
@@ -645,7 +657,14 @@ impl Soak<'_> {
         let killed_at = sent
             .filter(|sent| sent.signal == libc::SIGKILL)
             .map(|sent| sent.at);
+        let asked: BTreeMap<usize, Instant> = proxy
+            .requests()
+            .iter()
+            .map(|request| (request.sequence, request.at))
+            .collect();
         for issued in proxy.issued() {
+            let took = issued.at - asked[&issued.sequence];
+            let was_slow = issued.lost && sent.is_some() && took > LAST_ANSWER;
             let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
             match issued.what {
                 IssuedKind::Token { accessor } if issued.lost => pending.lost.push(accessor),
@@ -653,6 +672,9 @@ impl Soak<'_> {
                     pending.in_flight.push(accessor);
                 }
                 IssuedKind::Token { accessor } => pending.tokens.push(accessor),
+                IssuedKind::Lease { lease_id, username } if was_slow => {
+                    pending.slow.push((lease_id, username));
+                }
                 IssuedKind::Lease { lease_id, username } => {
                     pending.leases.push((lease_id, username))
                 }
@@ -747,7 +769,11 @@ impl Soak<'_> {
                 1,
             );
         }
-        for (lease_id, _) in &pending.leases {
+        self.count(
+            "leases that came too late to be waited for after a signal",
+            pending.slow.len() as u64,
+        );
+        for (lease_id, _) in pending.leases.iter().chain(&pending.slow) {
             let _ = admin.write(
                 "sys/leases/revoke",
                 serde_json::json!({"lease_id": lease_id, "sync": true}),
@@ -758,6 +784,35 @@ impl Soak<'_> {
         }
         true
     }
+}
+
+/// The leases that were replaced, and not given back by the time that their successors were replaced: at the end all are revoked,
+/// which would hide it.
+fn kept_too_long(proxy: &FaultProxy) -> Vec<String> {
+    let requests = proxy.requests();
+    let leases: Vec<(usize, String)> = proxy
+        .issued()
+        .into_iter()
+        .filter(|issued| !issued.lost)
+        .filter_map(|issued| match issued.what {
+            IssuedKind::Lease { lease_id, .. } => Some((issued.sequence, lease_id)),
+            IssuedKind::Token { .. } => None,
+        })
+        .collect();
+    let is_given_back = |&(sequence, ref lease_id): &(usize, String), before: usize| {
+        let token = requests[sequence].header("x-vault-token");
+        requests[sequence..before].iter().any(|request| {
+            let by_id = request.path.ends_with(lease_id.as_str())
+                || request.json()["lease_id"] == lease_id.as_str();
+            request.is_lease_revoke() && by_id
+                || request.is_revoke_self() && request.header("x-vault-token") == token
+        })
+    };
+    leases
+        .windows(3)
+        .filter(|three| !is_given_back(&three[0], three[2].0))
+        .map(|three| three[0].1.clone())
+        .collect()
 }
 
 /// A signal that was sent.
