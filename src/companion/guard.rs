@@ -18,6 +18,10 @@ use crate::vault::Client;
 /// server is away for good.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
+/// How long a read of credentials that was on its way is given to be done with. The server makes a
+/// role for a token that is revoked meanwhile, and then nobody can revoke it.
+const LAST_READ: Duration = Duration::from_millis(400);
+
 /// Listens until vaultexec has ended.
 pub fn watch(mut socket: UnixStream, config: &Config) {
     let mut held: Vec<Held> = Vec::new();
@@ -57,6 +61,9 @@ async fn give_back(held: Vec<Held>, config: &Config) {
     let Ok(client) = Client::new(&config.vault, silent) else {
         return;
     };
+    if held.iter().any(Held::is_reading) {
+        tokio::time::sleep(LAST_READ).await;
+    }
     let holdings = Holdings::default();
     for held in held {
         held.enter(&holdings);

@@ -35,6 +35,8 @@ pub struct Held {
     uses: Option<u64>,
     /// Seconds until the token, and everything that hangs on it, ends by itself.
     seconds: Option<u64>,
+    /// Whether credentials are being read with it, or were and the answer was lost.
+    reading: bool,
     leases: Vec<HeldLease>,
 }
 
@@ -58,6 +60,7 @@ impl Held {
             ours: session.ours,
             uses: session.uses(),
             seconds: session.expiry().map(|expiry| expiry.since(now).as_secs()),
+            reading: holding.unknown_lease.get(),
             leases: leases
                 .map(|lease| HeldLease {
                     id: lease.id.clone(),
@@ -65,6 +68,11 @@ impl Held {
                 })
                 .collect(),
         }
+    }
+
+    /// Whether there may be a read of credentials on its way.
+    pub const fn is_reading(&self) -> bool {
+        self.reading
     }
 
     /// Enters it into the companion's own holdings.

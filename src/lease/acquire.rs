@@ -76,7 +76,8 @@ pub async fn acquire(
     let read = || async {
         // Until there is an answer, there may be a lease; and one that was lost stays lost,
         // whatever becomes of the next try.
-        let lost = holding.unknown_lease.replace(true);
+        let lost = holding.unknown_lease.get();
+        holdings.begin_read(&holding);
         session.spend_use();
         let answer = client
             .read(path, &session.token, patience.until.since(Moment::now()))

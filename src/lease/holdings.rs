@@ -218,6 +218,12 @@ impl Holdings {
         self.tell();
     }
 
+    /// A read of credentials begins, whose answer may be lost with this process.
+    pub fn begin_read(&self, holding: &Holding) {
+        holding.unknown_lease.set(true);
+        self.tell();
+    }
+
     /// Everything that is not settled yet.
     #[must_use]
     pub fn unsettled(&self) -> Vec<Rc<Holding>> {

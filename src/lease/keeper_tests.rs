@@ -210,6 +210,14 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
             true,
             None,
         ),
+        (
+            refused(
+                400,
+                "failed to renew entry: ERROR: role \"v-x\" does not exist (SQLSTATE 42704)",
+            ),
+            true,
+            Some(Cause::Lost(Subject::Lease)),
+        ),
         (refused(500, "internal error"), true, None),
         (Err(Failure::Lost("reset".to_owned())), true, None),
         (Err(Failure::Tls("expired".to_owned())), true, None),

@@ -372,3 +372,16 @@ fn looking_now_renews_everything_that_can_be() {
     schedule.look_now(now);
     assert!(matches!(schedule.next(), Some((at, Step::Renew(..))) if at == now));
 }
+
+#[test]
+fn an_answer_that_hangs_leaves_time_for_another_try() {
+    let schedule = schedule(7200, 3600);
+    let at = |seconds| start() + Duration::from_secs(seconds);
+    assert_eq!(schedule.patience(at(2400)), Duration::from_secs(400));
+    assert_eq!(schedule.patience(at(3599)), Duration::from_secs(1));
+    assert_eq!(
+        schedule.patience(at(4000)),
+        Duration::from_secs(1),
+        "past the end"
+    );
+}

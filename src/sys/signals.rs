@@ -57,6 +57,9 @@ impl Signals {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // The handlers outlive everything, and so must the descriptor that they write to.
         let writer = writer.into_raw_fd();
+        // And so must a reader, which nobody reads: a write without one raises SIGPIPE, whose
+        // handler writes, without end.
+        let _kept = reader.try_clone()?.into_raw_fd();
         for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
             set_disposition(signal, libc::SIG_DFL)?;
             // SAFETY: `record` only calls functions that are async-signal-safe.

@@ -25,6 +25,9 @@ const SIGNALS: &[i32] = &[
 
 /// What the server does in the background may take so long.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// An answer on its way is waited for a little longer than this after a signal. One that comes later brings a role that is made
+/// for a token which is revoked by then: the server keeps it to the lease's end.
+const LAST_ANSWER: Duration = Duration::from_millis(350);
 const STOP_TIMEOUT: u64 = 1000;
 const REVOKE_TIMEOUT: u64 = 5000;
 
@@ -209,7 +212,7 @@ impl Plan {
         };
         let rotates = KINDS[tenant].rotates;
         let life = if rotates {
-            rng.u64(3000..7500)
+            rng.u64(3000..8500)
         } else if rng.u8(..10) == 0 {
             rng.u64(1000..2000)
         } else {
@@ -306,12 +309,20 @@ enum Exit {
 struct Pending {
     index: u32,
     plan: Plan,
+    /// All that is known of it, for whoever has to find out why.
+    story: String,
     ended: Instant,
     tokens: Vec<String>,
     leases: Vec<(String, String)>,
     lost: Vec<String>,
+    /// Leases whose answer came later than a run that a signal has ended waits for.
+    slow: Vec<(String, String)>,
+    /// Tokens whose answer had just arrived when vaultexec was killed: known to it or not.
+    in_flight: Vec<String>,
     /// vaultexec has named something that it could not revoke, with good reason.
     named: bool,
+    /// After a KILL somebody else still asks through it.
+    proxy: Option<FaultProxy>,
 }
 
 struct Soak<'a> {
@@ -515,6 +526,12 @@ impl Soak<'_> {
         if requests as u128 > 40 + finished.wall.as_millis() / 100 {
             self.violation(format!("run {index}: {requests} requests\n{}", story()));
         }
+        for lease_id in kept_too_long(&proxy) {
+            self.violation(format!(
+                "run {index}: the lease {lease_id} was kept after it was replaced\n{}",
+                story()
+            ));
+        }
         let clean_up_was_harmed = applied
             .iter()
             .any(|(request, _)| request.is_lease_revoke() || request.is_revoke_self());
@@ -524,7 +541,20 @@ impl Soak<'_> {
         }
         self.note(plan, &applied, &finished.out(), exit, sent.as_ref());
         self.count("requests", requests as u64);
-        self.hand_over(index, plan, &proxy, ended, named, sent.as_ref());
+        let pending = Pending {
+            index,
+            plan: plan.clone(),
+            story: story(),
+            ended,
+            tokens: Vec::new(),
+            leases: Vec::new(),
+            lost: Vec::new(),
+            in_flight: Vec::new(),
+            slow: Vec::new(),
+            named,
+            proxy: None,
+        };
+        self.hand_over(pending, proxy, sent.as_ref());
     }
 
     fn command(&self, tenant: &Tenant, plan: &Plan, proxy: &FaultProxy, until: u64) -> Run {
@@ -623,40 +653,38 @@ impl Soak<'_> {
         self.count(how, 1);
     }
 
-    fn hand_over(
-        &self,
-        index: u32,
-        plan: &Plan,
-        proxy: &FaultProxy,
-        ended: Instant,
-        named: bool,
-        sent: Option<&Sent>,
-    ) {
+    fn hand_over(&self, mut pending: Pending, proxy: FaultProxy, sent: Option<&Sent>) {
         let killed_at = sent
             .filter(|sent| sent.signal == libc::SIGKILL)
             .map(|sent| sent.at);
-        let (mut tokens, mut leases, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        let asked: BTreeMap<usize, Instant> = proxy
+            .requests()
+            .iter()
+            .map(|request| (request.sequence, request.at))
+            .collect();
         for issued in proxy.issued() {
-            // Read by a process that was killed before it could do anything with it.
-            let in_flight = killed_at.is_some_and(|at| issued.at + Duration::from_millis(100) > at);
+            let took = issued.at - asked[&issued.sequence];
+            let was_slow = issued.lost && sent.is_some() && took > LAST_ANSWER;
+            let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
             match issued.what {
-                IssuedKind::Token { accessor } if issued.lost || in_flight => lost.push(accessor),
-                IssuedKind::Token { accessor } => tokens.push(accessor),
-                IssuedKind::Lease { lease_id, username } => leases.push((lease_id, username)),
+                IssuedKind::Token { accessor } if issued.lost => pending.lost.push(accessor),
+                IssuedKind::Token { accessor } if killed_at.is_some_and(just_then) => {
+                    pending.in_flight.push(accessor);
+                }
+                IssuedKind::Token { accessor } => pending.tokens.push(accessor),
+                IssuedKind::Lease { lease_id, username } if was_slow => {
+                    pending.slow.push((lease_id, username));
+                }
+                IssuedKind::Lease { lease_id, username } => {
+                    pending.leases.push((lease_id, username))
+                }
             }
         }
-        self.count("tokens", (tokens.len() + lost.len()) as u64);
-        self.count("leases", leases.len() as u64);
-        let plan = plan.clone();
-        self.pending.lock().unwrap().push(Pending {
-            index,
-            plan,
-            ended,
-            tokens,
-            leases,
-            lost,
-            named,
-        });
+        let tokens = pending.tokens.len() + pending.lost.len() + pending.in_flight.len();
+        self.count("tokens", tokens as u64);
+        self.count("leases", pending.leases.len() as u64);
+        pending.proxy = killed_at.is_some().then_some(proxy);
+        self.pending.lock().unwrap().push(pending);
     }
 
     /// Looks for what the finished runs may have left, until there are no more.
@@ -701,7 +729,8 @@ impl Soak<'_> {
             roles.contains(username.as_str()) || lease_is_there(lease_id)
         });
         let late = pending.ended.elapsed() > PATIENCE;
-        if !(pending.tokens.is_empty() && pending.leases.is_empty()) && !late && !pending.named {
+        let clean = pending.tokens.is_empty() && pending.leases.is_empty();
+        if !(clean || late || pending.named) {
             return false;
         }
         let index = pending.index;
@@ -709,11 +738,11 @@ impl Soak<'_> {
             let Pending {
                 tokens,
                 leases,
-                plan,
+                story,
                 ..
-            } = pending;
+            } = &*pending;
             self.violation(format!(
-                "run {index}: left the tokens {tokens:?} and the leases {leases:?}\n{plan:?}"
+                "run {index}: left the tokens {tokens:?} and the leases {leases:?}\n{story}"
             ));
         }
         // Inherent: a login whose answer never arrived leaves a token that nobody can know, and nothing but that.
@@ -721,12 +750,18 @@ impl Soak<'_> {
             let there = token_is_there(accessor);
             if !there && KINDS[pending.plan.tenant].long_token {
                 self.violation(format!(
-                    "run {index}: the token {accessor} was to be lost, and is gone\n{:?}",
-                    pending.plan
+                    "run {index}: the token {accessor} was to be lost, and is gone\n{}",
+                    pending.story
                 ));
             }
             self.count("tokens of logins whose answer was lost", 1);
             revoke_accessor(tenant, accessor);
+        }
+        for accessor in &pending.in_flight {
+            if token_is_there(accessor) {
+                self.count("tokens of logins whose answer came just before the KILL", 1);
+                revoke_accessor(tenant, accessor);
+            }
         }
         if pending.named {
             self.count(
@@ -734,7 +769,11 @@ impl Soak<'_> {
                 1,
             );
         }
-        for (lease_id, _) in &pending.leases {
+        self.count(
+            "leases that came too late to be waited for after a signal",
+            pending.slow.len() as u64,
+        );
+        for (lease_id, _) in pending.leases.iter().chain(&pending.slow) {
             let _ = admin.write(
                 "sys/leases/revoke",
                 serde_json::json!({"lease_id": lease_id, "sync": true}),
@@ -745,6 +784,35 @@ impl Soak<'_> {
         }
         true
     }
+}
+
+/// The leases that were replaced, and not given back by the time that their successors were replaced: at the end all are revoked,
+/// which would hide it.
+fn kept_too_long(proxy: &FaultProxy) -> Vec<String> {
+    let requests = proxy.requests();
+    let leases: Vec<(usize, String)> = proxy
+        .issued()
+        .into_iter()
+        .filter(|issued| !issued.lost)
+        .filter_map(|issued| match issued.what {
+            IssuedKind::Lease { lease_id, .. } => Some((issued.sequence, lease_id)),
+            IssuedKind::Token { .. } => None,
+        })
+        .collect();
+    let is_given_back = |&(sequence, ref lease_id): &(usize, String), before: usize| {
+        let token = requests[sequence].header("x-vault-token");
+        requests[sequence..before].iter().any(|request| {
+            let by_id = request.path.ends_with(lease_id.as_str())
+                || request.json()["lease_id"] == lease_id.as_str();
+            request.is_lease_revoke() && by_id
+                || request.is_revoke_self() && request.header("x-vault-token") == token
+        })
+    };
+    leases
+        .windows(3)
+        .filter(|three| !is_given_back(&three[0], three[2].0))
+        .map(|three| three[0].1.clone())
+        .collect()
 }
 
 /// A signal that was sent.
