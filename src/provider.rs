@@ -65,6 +65,12 @@ struct Current {
     deadline: Rc<Cell<Option<Deadline>>>,
 }
 
+impl Current {
+    fn stop_keeping(&self) {
+        self.keeping.iter().for_each(JoinHandle::abort);
+    }
+}
+
 /// Gives the child its credentials.
 #[derive(Debug)]
 pub struct Provider {
@@ -109,6 +115,10 @@ impl Provider {
 
     /// Waits for what is under way, which may still bring something that has to be given back.
     pub async fn finish(mut self, until: Moment) {
+        if let Some(current) = &self.current {
+            // What is given back is not renewed any more.
+            current.stop_keeping();
+        }
         let left = until.since(Moment::now());
         let all = async {
             for task in &mut self.tasks {
@@ -275,7 +285,7 @@ impl Supply for Provider {
                     } else {
                         desk.config.report.warn(words);
                     }
-                    desk.give_back_all_but(&holding).await;
+                    desk.give_back_all_but(&holding, lease.as_deref()).await;
                     Event::NotAcquired { again }
                 }
             };
@@ -302,7 +312,7 @@ impl Supply for Provider {
         }
         if let Some(old) = old {
             // What is given back is not renewed, and its end is no news.
-            old.keeping.iter().for_each(JoinHandle::abort);
+            old.stop_keeping();
             let desk = Rc::clone(&self.desk);
             self.task(async move { desk.retire(&old, &holding).await });
         }
@@ -451,12 +461,21 @@ impl Desk {
         })
     }
 
-    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take.
-    async fn give_back_all_but(&self, keep: &Rc<Holding>) {
+    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take:
+    /// everything but the token and the lease that are in use.
+    async fn give_back_all_but(&self, holding: &Rc<Holding>, lease: Option<&lease::Lease>) {
         let until = Moment::now() + self.config.revoke_timeout;
-        for holding in self.holdings.unsettled() {
-            if !Rc::ptr_eq(&holding, keep) {
-                lease::revoke(&self.client, &holding, until, self.config.report).await;
+        let report = self.config.report;
+        for held in self.holdings.unsettled() {
+            if !Rc::ptr_eq(&held, holding) {
+                lease::revoke(&self.client, &held, until, report).await;
+                continue;
+            }
+            let leases: Vec<_> = held.leases.borrow().iter().map(Rc::clone).collect();
+            for unused in leases.iter().filter(|unused| !unused.is_settled()) {
+                if !lease.is_some_and(|lease| std::ptr::eq(lease, &raw const **unused)) {
+                    lease::revoke_lease(&self.client, &held, unused, until, report).await;
+                }
             }
         }
         self.holdings.tidy();

@@ -53,13 +53,11 @@ fn prepare(cli: Cli) -> Result<Prepared, Error> {
     })?;
     let client = Client::new(&config.vault, config.report)
         .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
-    let method = read_secrets(&config)?;
     Ok(Prepared {
         config,
         invocation,
         companion,
         client,
-        method,
     })
 }
 
@@ -76,12 +74,28 @@ fn find_program(cli: Cli) -> Result<Invocation, Error> {
     })
 }
 
-fn read_secrets(config: &Config) -> Result<Method, Error> {
-    match &config.auth {
-        AuthSettings::AppRole(settings) => AppRole::read(settings, config.report)
-            .map(Method::AppRole)
-            .map_err(Error::Config),
-    }
+/// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are
+/// heard meanwhile, which as PID 1 would otherwise have no effect at all.
+async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, Error> {
+    let AuthSettings::AppRole(settings) = &config.auth;
+    let report = config.report;
+    let read = if settings.may_block() {
+        let settings = settings.clone();
+        let reading = tokio::task::spawn_blocking(move || AppRole::read(&settings, report));
+        match supervise::interruptible(reading, signals, &Interrupt::default()).await {
+            Startup::Done(Ok(read)) => read,
+            Startup::Done(Err(lost)) => {
+                return Err(Error::System {
+                    doing: "read the secret id",
+                    reason: lost.to_string(),
+                });
+            }
+            Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
+        }
+    } else {
+        AppRole::read(settings, report)
+    };
+    read.map(Method::AppRole).map_err(Error::Config)
 }
 
 struct Prepared {
@@ -89,7 +103,6 @@ struct Prepared {
     invocation: Invocation,
     companion: Option<Companion>,
     client: Client,
-    method: Method,
 }
 
 impl Prepared {
@@ -124,13 +137,13 @@ impl Prepared {
             invocation,
             companion,
             client,
-            method,
         } = self;
         let companion = companion.map(Rc::new);
         let mut signals = Signals::install().map_err(|error| Error::System {
             doing: "handle signals",
             reason: error.to_string(),
         })?;
+        let method = read_secrets(&config, &mut signals).await?;
         let witness = companion
             .clone()
             .map(|companion| Box::new(companion) as Box<dyn Witness>);
@@ -170,11 +183,19 @@ async fn obtain_and_run(
     let interrupt = Interrupt::default();
     let until = Moment::now() + config.start_timeout;
     let patience = Patience::new(until, config.retries(), config.report, &interrupt);
-    let acquisition =
-        match supervise::interruptible(desk.first(&patience), signals, &interrupt).await {
-            Startup::Done(acquisition) => acquisition?,
-            Startup::Interrupted(signal, _too_late) => return Err(Error::Interrupted(signal)),
-        };
+    let acquisition = match supervise::interruptible(desk.first(&patience), signals, &interrupt)
+        .await
+    {
+        Startup::Done(acquisition) => acquisition?,
+        Startup::Interrupted(signal, Some(_in_time)) => return Err(Error::Interrupted(signal)),
+        Startup::Interrupted(signal, None) => {
+            config.report.warn(
+                "interrupted before the server had answered: if that was the login, a use of the secret id may be \
+                 spent, and if a wrapping token was being opened, it is spent",
+            );
+            return Err(Error::Interrupted(signal));
+        }
+    };
     let (sender, mut news) = mpsc::unbounded_channel();
     let mut provider = Provider::new(Rc::clone(desk), invocation, sender);
     let child = provider.start_first(acquisition, signals)?;
@@ -243,11 +264,13 @@ fn tell(report: Reporter, error: &Error) {
 
 /// What the command line's parser has to say: help goes to standard output, all else does not.
 fn explain_usage(usage: &clap::Error) -> Exit {
-    // A terminal or pipe that does not take the text is no reason for another exit code.
-    let _printed = usage.print();
-    if usage.use_stderr() {
-        Exit::Code(exit::FAILURE)
-    } else {
-        Exit::Code(0)
+    if !usage.use_stderr() {
+        // A pipe that does not take the text is no reason for another exit code.
+        let _printed = usage.print();
+        return Exit::Code(0);
     }
+    let text = usage.render().to_string();
+    let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Reporter::default().error(words, None);
+    Exit::Code(exit::FAILURE)
 }

@@ -39,7 +39,7 @@ pub async fn open(
             return Err(Error::Wrapping {
                 message: format!(
                     "the wrapping token was made at {}, not at {path}; it has not been opened",
-                    info.creation_path
+                    capped(&info.creation_path)
                 ),
                 hint: "somebody may have opened the right token and wrapped something again: treat it as stolen \
                        unless you know better. If the path is right, say so with --wrapping-path \
@@ -60,6 +60,11 @@ pub async fn open(
             Err(failure) => return Err(refused(failure, Call::Unwrap, patience)),
         }
     }
+}
+
+/// As much of the server's text as a person wants to read.
+fn capped(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// The two calls: a look spends nothing, so that only the other one can lose what is in the token.

@@ -74,7 +74,9 @@ impl Companion {
         };
         let frame = Zeroizing::new(message.to_frame());
         if stream.write_all(&frame).is_err() {
-            // It is gone, or has not listened for long: half a message would only mislead it.
+            // It is gone, or has not listened for long. What it knows is not true any more, and it
+            // must not act on that when the socket closes.
+            self.process.kill();
             socket.take();
         }
     }

@@ -31,7 +31,8 @@ pub fn auth(cli: &Cli, lookup: &Lookup<'_>) -> Option<AuthSettings> {
     let mount = match mount {
         None => "approle".to_owned(),
         Some(value) => {
-            let mount = api_path(&value, lookup)?;
+            // One that is wrong is told, and what else is wrong is looked for all the same.
+            let mount = api_path(&value, lookup).unwrap_or_default();
             mount.strip_prefix("auth/").unwrap_or(&mount).to_owned()
         }
     };
@@ -76,7 +77,7 @@ pub fn auth(cli: &Cli, lookup: &Lookup<'_>) -> Option<AuthSettings> {
             },
             CreationPath::Exactly,
         );
-    let secret_id = secret_id(plain, wrapped, creation_path, lookup)?;
+    let secret_id = secret_id(plain, wrapped, creation_path, lookup);
     let Some((role_id, _)) = role_id else {
         lookup.wrong(
             "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
@@ -84,6 +85,7 @@ pub fn auth(cli: &Cli, lookup: &Lookup<'_>) -> Option<AuthSettings> {
         );
         return None;
     };
+    let secret_id = secret_id?;
     let secret_from_stdin = match &secret_id {
         SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
             matches!(source, Source::StandardInput { .. })

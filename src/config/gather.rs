@@ -49,7 +49,7 @@ pub fn gather(
             cli.stop_signal.as_ref(),
             "VAULTEXEC_STOP_SIGNAL",
         )
-        .and_then(|value| signal(&value.text, &value.setting, &lookup))
+        .and_then(|value| stop_signal(&value, &lookup))
         .unwrap_or(Signal::TERM);
     let stop_timeout = lookup.duration(
         lookup.value(
@@ -246,6 +246,27 @@ fn signal(name: &str, setting: &str, lookup: &Lookup<'_>) -> Option<Signal> {
     signal
 }
 
+/// A signal that can end a program.
+fn stop_signal(value: &Value, lookup: &Lookup<'_>) -> Option<Signal> {
+    let signal = signal(&value.text, &value.setting, lookup)?;
+    let ends = !matches!(
+        signal,
+        Signal::STOP
+            | Signal::TSTP
+            | Signal::TTIN
+            | Signal::TTOU
+            | Signal::CONT
+            | Signal::CHLD
+            | Signal::URG
+            | Signal::WINCH
+    );
+    if !ends {
+        let words = format!("{signal} does not end a program; TERM, INT, QUIT or HUP do");
+        lookup.wrong(&value.setting, words);
+    }
+    ends.then_some(signal)
+}
+
 fn names(text: &str) -> Vec<String> {
     text.split(',')
         .map(str::trim)
@@ -379,6 +400,7 @@ mod tests {
         assert_eq!(config.on_expiry, OnExpiry::Signal(Signal::HUP));
         assert_eq!(config.stop_signal, Signal::INT);
         assert!(gathered(&["--on-expiry", "signal:NOPE"], &with(&[])).is_err());
+        assert!(gathered(&["--stop-signal", "CONT"], &with(&[])).is_err());
         assert!(gathered(&["--no-revoke", "--strict-revoke"], &with(&[])).is_err());
     }
 }

@@ -139,6 +139,13 @@ fn tls(cli: &Cli, lookup: &Lookup<'_>) -> TlsSettings {
         cli.tls_server_name.as_ref(),
         "VAULT_TLS_SERVER_NAME",
     );
+    let server_name = server_name.filter(|value| {
+        let address = value.text.parse::<std::net::IpAddr>().is_ok();
+        if address {
+            lookup.wrong(&value.setting, "it has to be a name, not an IP address");
+        }
+        !address
+    });
     TlsSettings {
         authorities,
         identity,

@@ -1,6 +1,7 @@
 //! The task that keeps one set of credentials alive. It carries out the schedule's steps, and says
 //! when there is something to decide; what becomes of the child is not its business.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -124,10 +125,21 @@ pub struct Keeper<R, C> {
     pub told_end: bool,
 }
 
-impl<R: Renew, C: Clock> Keeper<R, C> {
+impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
     /// Runs until nobody listens any more.
     pub async fn run(mut self) {
-        self.say_deadline(None);
+        match self.schedule.expiry() {
+            Some(expiry) if self.schedule.deadline().is_none() => {
+                let at = wall(expiry, self.clock.now());
+                self.report.info(format_args!(
+                    "the credentials end at {at} unless they are renewed"
+                ));
+            }
+            _ => self.say_deadline(None),
+        }
+        let clock = self.clock.clone();
+        // One for all turns: a suspension while something is carried out counts too.
+        let mut resumed = pin!(clock.resumed());
         loop {
             let next = self.schedule.next();
             let due = async {
@@ -148,7 +160,8 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     }
                     None => return,
                 },
-                () = self.clock.resumed() => {
+                () = &mut resumed => {
+                    resumed.set(clock.resumed());
                     self.report.info("the host was suspended: looking at the lease");
                     self.schedule.look_now(self.clock.now());
                 }

@@ -47,6 +47,14 @@ pub fn variables(
             "the user and password in the base URL are replaced by those of the lease".to_owned(),
         );
     }
+    if environment
+        .variable("PGSERVICE")
+        .is_some_and(|name| !name.is_empty())
+    {
+        notes.push(
+            "PGSERVICE is dropped, since a service could name another user and host".to_owned(),
+        );
+    }
     let mut set = vec![
         ("PGUSER", Sensitive::from(credentials.username.as_str())),
         ("PGPASSWORD", credentials.password.clone()),

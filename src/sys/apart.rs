@@ -27,6 +27,13 @@ pub struct Apart {
 }
 
 impl Apart {
+    /// Ends it at once.
+    pub fn kill(&self) {
+        if let Some(watched) = &self.watched {
+            watched.signal(Signal::KILL);
+        }
+    }
+
     /// Waits until it has ended, and ends it if that takes longer than `grace`: somebody may have
     /// stopped it.
     pub fn end(&self, grace: Duration) {

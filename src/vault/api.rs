@@ -10,6 +10,9 @@ use super::document::Document;
 use super::failure::Failure;
 use crate::sensitive::Sensitive;
 
+/// No mount, role and id together are longer.
+const LONGEST_LEASE_ID: usize = 2048;
+
 /// The answer to a login.
 #[derive(Debug)]
 pub struct LoginAnswer {
@@ -37,12 +40,21 @@ pub struct WrappingInfo {
 pub struct SecretAnswer {
     /// The lease's id, if there is a lease.
     pub lease_id: Option<String>,
-    /// How long the lease runs.
-    pub lease_duration: Duration,
-    /// Whether it can be renewed.
-    pub renewable: bool,
     /// The whole answer, whose `data` is the secret.
     pub document: Document,
+}
+
+impl SecretAnswer {
+    /// How long the lease runs, and whether it can be renewed.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`]; there is a lease all the same.
+    pub fn terms(&self) -> Result<(Duration, bool), Failure> {
+        Ok((
+            self.document.seconds("lease_duration")?,
+            self.document.flag("renewable")?,
+        ))
+    }
 }
 
 /// The answer to a renewal.
@@ -78,6 +90,16 @@ impl Client {
         let answer = self.post(&path, None, Some(body), false, limit).await?;
         let document = &answer.document;
         let client_token = document.secret("auth.client_token")?;
+        if !client_token
+            .expose()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Failure::malformed(
+                "a `auth.client_token`",
+                "that cannot be sent",
+            ));
+        }
         let rest = || {
             Ok::<_, Failure>((
                 document.seconds("auth.lease_duration")?,
@@ -155,10 +177,14 @@ impl Client {
         };
         let document = self.send(&request).await?.document;
         let lease_id = document.text_or_empty("lease_id")?;
+        if lease_id.len() > LONGEST_LEASE_ID {
+            return Err(Failure::malformed(
+                "a `lease_id`",
+                "that is longer than any",
+            ));
+        }
         Ok(SecretAnswer {
             lease_id: (!lease_id.is_empty()).then(|| lease_id.to_owned()),
-            lease_duration: document.seconds("lease_duration")?,
-            renewable: document.flag("renewable")?,
             document,
         })
     }

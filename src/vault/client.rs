@@ -26,6 +26,9 @@ const LONGEST_WORDS: usize = 300;
 /// Idle connections are closed after this time, before a load balancer does it unseen.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// What is said of an address that does not even refuse.
+pub const NO_CONNECTION: &str = "no connection in time";
+
 /// One request.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -62,6 +65,8 @@ pub struct Client {
     current: AtomicU32,
     headers: HeaderMap,
     timeout: Duration,
+    /// The bound on establishing one connection.
+    pub connect_timeout: Duration,
     follow_redirects: bool,
     report: Reporter,
 }
@@ -139,6 +144,7 @@ impl Client {
             current: AtomicU32::new(0),
             headers,
             timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
             follow_redirects: settings.follow_redirects,
             report,
         })
@@ -477,7 +483,7 @@ fn classify(error: &reqwest::Error) -> Failure {
     }
     if error.is_connect() {
         let reason = if error.is_timeout() {
-            "no connection in time".to_owned()
+            NO_CONNECTION.to_owned()
         } else {
             reason(error)
         };

@@ -6,7 +6,7 @@ use std::future::Future;
 use tokio::sync::Notify;
 
 use super::backoff::full_jitter;
-use super::client::Client;
+use super::client::{Client, NO_CONNECTION};
 use super::failure::Failure;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
@@ -114,10 +114,21 @@ impl<'a> Patience<'a> {
             } else {
                 std::time::Duration::ZERO
             };
-            if delay >= left {
+            // Less time than a connection may take would end in the middle of one, and look like an
+            // answer that was lost.
+            let silent =
+                matches!(&failure, Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION));
+            let needed = if silent {
+                delay + client.connect_timeout
+            } else {
+                delay
+            };
+            if needed >= left {
                 return Err(failure);
             }
-            self.tell(doing, &failure, left);
+            if !delay.is_zero() {
+                self.tell(doing, &failure, left);
+            }
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.interrupt.wait() => return Err(Failure::Interrupted),

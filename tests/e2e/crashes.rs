@@ -7,9 +7,13 @@ use crate::support::*;
 
 /// The companion of a running vaultexec.
 fn companion(run: &Running) -> libc::pid_t {
-    let named =
-        |pid: &libc::pid_t| procfs::status_field(*pid, "Name").as_deref() == Some("lease-guard");
-    run.children().into_iter().find(named).expect("a companion")
+    let named = |pid: &libc::pid_t| {
+        procfs::status_field(*pid, "Name").as_deref() == Some(procfs::COMPANION)
+    };
+    procfs::all_children(run.pid())
+        .into_iter()
+        .find(named)
+        .expect("a companion")
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn as_pid_1_there_is_no_companion_and_the_child_ends_with_it() {
     let mut run = pidns::as_pid_1(tenant.command().child(Probe::signals()).stdin_piped()).spawn();
     run.wait_for_line("ready");
     let init = pidns::pid_1(&run);
-    let children = procfs::children(init);
+    let children = procfs::all_children(init);
     assert_eq!(children.len(), 1, "only the child: {children:?}");
     run.say("exit 0");
     run.wait().assert_code(0);
