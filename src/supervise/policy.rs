@@ -43,6 +43,13 @@ pub fn reaches_child(received: Received, topology: Topology) -> bool {
     }
 }
 
+/// Whether a signal ends a stop of the child that vaultexec has not joined yet. Joining it after
+/// that would be a stop that nobody ends.
+#[must_use]
+pub fn ends_stop(received: Received, topology: Topology) -> bool {
+    received.signal == Signal::CONT && reaches_child(received, topology)
+}
+
 /// What a signal means while there is no child yet: what it would mean to the command itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeforeChild {
@@ -146,6 +153,22 @@ mod tests {
             reaches(Signal::HUP, Origin::Kernel, true, true),
             "the kernel tells the leader alone"
         );
+    }
+
+    #[test]
+    fn only_a_cont_that_reaches_the_child_ends_its_stop() {
+        let topology = Topology {
+            child: CHILD,
+            shares_group: true,
+            leads_session: false,
+        };
+        let ends = |signal, sender| {
+            let origin = Origin::Process(sender);
+            ends_stop(Received { signal, origin }, topology)
+        };
+        assert!(ends(Signal::CONT, 1));
+        assert!(!ends(Signal::CONT, CHILD));
+        assert!(!ends(Signal::TERM, 1));
     }
 
     #[test]

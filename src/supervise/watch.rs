@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::sys::clock::Moment;
 use crate::sys::process;
-use crate::sys::reap;
+use crate::sys::reap::{self, Change};
 use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::Child;
@@ -19,7 +19,7 @@ use crate::sys::timer::{BootClock, Clock as _};
 
 use super::event::{Action, Event, Saying};
 use super::machine::Machine;
-use super::policy::Topology;
+use super::policy::{Topology, ends_stop};
 
 /// Where credentials come from, and children that have them.
 pub trait Supply {
@@ -128,6 +128,9 @@ pub async fn watch(
                 events = changes(&child);
                 let pid = child.pid();
                 let topology = Topology { child: pid, shares_group: process::shares_group(pid), leads_session };
+                if ends_stop(received, topology) {
+                    events.retain(|event| !matches!(event, Event::Child(Change::Stopped(_))));
+                }
                 events.push(Event::Signal(received, topology));
             }
             () = kill => {

@@ -60,6 +60,8 @@ impl Signals {
         // And so must a reader, which nobody reads: a write without one raises SIGPIPE, whose
         // handler writes, without end.
         let _kept = reader.try_clone()?.into_raw_fd();
+        // What the caller ignores must not strike between the one disposition and the other.
+        let blocked = AllBlocked::new();
         for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
             set_disposition(signal, libc::SIG_DFL)?;
             // SAFETY: `record` only calls functions that are async-signal-safe.
@@ -68,7 +70,9 @@ impl Signals {
                     record(writer, info);
                 })
             }?;
+            handle_one_at_a_time(signal)?;
         }
+        drop(blocked);
         unblock_all()?;
         // SAFETY: an owned descriptor stays open and the same for as long as it is registered.
         let pipe = unsafe { AsyncFd::register(reader) }?;
@@ -126,9 +130,9 @@ impl Signals {
     /// something continues it. Says whether it was stopped: in a process group that nobody could
     /// continue, the kernel ignores the terminal's stop signals.
     ///
-    /// The CONT that ends the stop is not reported by [`Signals::next`].
+    /// The CONT that ends the stop is not reported by [`Signals::next`]. One that has arrived and
+    /// not been reported yet ends it before it begins.
     pub fn stop_ourselves(&mut self, signal: Signal) -> bool {
-        self.collect();
         // A stop by STOP would hold in an orphaned group too, for ever: nobody is told of it.
         let signal = if signal == Signal::STOP {
             Signal::TSTP
@@ -138,19 +142,33 @@ impl Signals {
         let Ok(handler) = set_disposition(signal, libc::SIG_DFL) else {
             return false;
         };
-        let before = self.arrived.len();
-        // Raising a valid signal in the calling thread cannot fail.
-        let _raised = signal_hook::low_level::raise(signal.number());
+        with_blocked(signal, || {
+            // First, so that a CONT that comes from now on takes it back: the kernel does that.
+            raise(signal);
+            self.collect();
+            if self.has_arrived(Signal::CONT) {
+                // Takes it back too.
+                let _before = set_disposition(signal, libc::SIG_IGN);
+            }
+            // As soon as it is no longer blocked, the stop takes place.
+        });
         restore(signal, &handler);
         self.collect();
-        let continued = (before..self.arrived.len()).find(|&index| {
-            self.arrived
-                .get(index)
-                .is_some_and(|received| received.signal == Signal::CONT)
-        });
-        continued
-            .and_then(|index| self.arrived.remove(index))
-            .is_some()
+        self.take(Signal::CONT)
+    }
+
+    fn has_arrived(&self, signal: Signal) -> bool {
+        self.arrived
+            .iter()
+            .any(|received| received.signal == signal)
+    }
+
+    fn take(&mut self, signal: Signal) -> bool {
+        let index = self
+            .arrived
+            .iter()
+            .position(|received| received.signal == signal);
+        index.and_then(|index| self.arrived.remove(index)).is_some()
     }
 
     fn collect(&mut self) {
@@ -282,9 +300,29 @@ pub(super) fn set_disposition(
     }
 }
 
+/// Blocks every signal while this one's handler runs. Otherwise one that comes meanwhile is
+/// recorded before it, and a TSTP with a CONT behind it becomes a stop that nobody ends.
+fn handle_one_at_a_time(signal: Signal) -> io::Result<()> {
+    let mut action = set_disposition(signal, libc::SIG_DFL)?;
+    // SAFETY: the mask is part of a valid action.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    restore(signal, &action);
+    Ok(())
+}
+
 fn restore(signal: Signal, action: &libc::sigaction) {
     // SAFETY: `action` was the signal's action before.
     unsafe { libc::sigaction(signal.number(), action, std::ptr::null_mut()) };
+}
+
+/// Sends this thread a signal that is valid. In one system call: a CONT that comes before it is
+/// delivered, and not taken back.
+fn raise(signal: Signal) {
+    // SAFETY: plain system calls on numbers.
+    unsafe {
+        let (process, thread) = (libc::getpid(), libc::gettid());
+        libc::syscall(libc::SYS_tgkill, process, thread, signal.number());
+    }
 }
 
 /// Unblocks every signal in the calling thread, and so in those it starts.
@@ -312,12 +350,17 @@ fn empty_set() -> libc::sigset_t {
 /// Runs `action` with TTOU blocked: then a write to the terminal from the background goes through
 /// as it does for a program that ignores TTOU, in place of stopping the child's whole group.
 pub fn without_ttou<T>(action: impl FnOnce() -> T) -> T {
+    with_blocked(Signal::TTOU, action)
+}
+
+/// Runs `action` with a signal blocked.
+fn with_blocked<T>(signal: Signal, action: impl FnOnce() -> T) -> T {
     let mut before = empty_set();
-    let mut ttou = empty_set();
-    // SAFETY: both sets are valid.
+    let mut blocked = empty_set();
+    // SAFETY: both sets are valid, and the number is in range.
     unsafe {
-        libc::sigaddset(&raw mut ttou, libc::SIGTTOU);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const ttou, &raw mut before);
+        libc::sigaddset(&raw mut blocked, signal.number());
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before);
     }
     let result = action();
     // SAFETY: `before` was filled in above.

@@ -217,11 +217,17 @@ fn a_job_that_was_stopped_can_go_on_in_the_background_and_be_killed_while_stoppe
     job.wait_both(both, 'S');
     job.pty.type_line("kill -STOP %1");
     job.wait_both(both, 'T');
+    job.pty
+        .type_line(r"until [[ $(jobs) == *Stopped* ]]; do :; done; echo know\n");
+    job.pty.wait_for("known\r\n");
     job.pty.type_line("kill %1");
-    // bash lets a stopped job go on when it kills it.
-    job.pty.type_line("wait %1");
+    // bash lets a stopped job go on when it kills it; it tells of the end at its next prompt.
+    let gone = poll_until(Duration::from_secs(10), || {
+        procfs::state(both[1]).is_none().then_some(())
+    });
+    assert!(gone.is_some(), "{}", job.pty.text());
+    job.pty.type_line("");
     job.pty.wait_for("Terminated");
-    job.assert_last_code(128 + libc::SIGTERM);
     job.end();
     tenant.assert_nothing_left();
 }
@@ -252,6 +258,67 @@ fn a_stop_signal_sent_to_vaultexec_stops_both_and_cont_resumes_both_without_a_te
     running.wait_for_line("pong");
     running.say("exit 3");
     running.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_cont_right_behind_a_stop_signal_leaves_both_running() {
+    let tenant = Tenant::new(Servers::shared());
+    let but = ["TSTP", "CONT"];
+    let run = tenant.command().child(Probe::signals_but(&but));
+    let mut running = run.place(Place::Group).stdin_piped().spawn();
+    let line = running.wait_for_line("ready");
+    let child: i32 = line.strip_prefix("ready ").unwrap().parse().unwrap();
+    let check = |running: &mut Running| {
+        running.say("ping");
+        running.wait_for_line("pong");
+        running.signal(libc::SIGUSR1);
+        assert_eq!(Probe::next_signal(running).0, "USR1");
+    };
+    for _ in 0..50 {
+        running.signal(libc::SIGTSTP);
+        running.signal(libc::SIGCONT);
+        check(&mut running);
+    }
+    // vaultexec finds both at once: that the child has stopped, and that it is to go on.
+    for _ in 0..10 {
+        running.signal(libc::SIGSTOP);
+        running.wait_state(running.pid(), 'T');
+        assert!(signals::kill(child, libc::SIGTSTP));
+        running.wait_state(child, 'T');
+        running.signal(libc::SIGCONT);
+        check(&mut running);
+    }
+    running.say("exit 3");
+    running.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_z_during_the_login_stops_it_and_fg_goes_on() {
+    let tenant = Tenant::new(Servers::shared());
+    let hold = Hold::new();
+    let held = hold.clone();
+    let script = move |request: &RequestInfo| match request.is_login() {
+        true => Fault::HoldAnswer(held.clone()),
+        false => Fault::Pass,
+    };
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), script);
+    let run = tenant.command().env("VAULT_ADDR", proxy.url());
+    let job = Job::start(run.child(["sh", "-c", r"echo r\an; exit 6"]), "", "");
+    hold.wait_arrived();
+    for _ in 0..2 {
+        job.pty.type_keys(CTRL_Z);
+        job.pty.wait_for("Stopped");
+        job.shell.wait_state(job.vaultexec(), 'T');
+        job.pty.type_line("fg");
+        job.shell.wait_state(job.vaultexec(), 'S');
+    }
+    hold.release();
+    job.shell.wait_for_line("ran");
+    job.pty.wait_for("$ ");
+    job.assert_last_code(6);
+    job.end();
     tenant.assert_nothing_left();
 }
 
@@ -431,8 +498,11 @@ fn a_shell_as_the_child_has_job_control() {
     pty.wait_for("$ ");
     let shell = running.wait_for_child("bash");
     pty.type_line("cat");
-    poll_until(Duration::from_secs(10), || {
-        (pty.foreground_group() != shell).then_some(())
+    let cat = poll_until(Duration::from_secs(10), || {
+        let child = *procfs::children(shell).first()?;
+        // Before its exec it still ignores what its shell does.
+        let runs = procfs::arguments(child) == [b"cat"];
+        (runs && pty.foreground_group() == child).then_some(child)
     })
     .expect("cat did not get the terminal");
     pty.type_keys(CTRL_Z);
@@ -443,10 +513,8 @@ fn a_shell_as_the_child_has_job_control() {
         "the shell's job is stopped, not the shell"
     );
     pty.type_line("fg");
-    poll_until(Duration::from_secs(10), || {
-        (pty.foreground_group() != shell).then_some(())
-    })
-    .expect("cat did not get the terminal back");
+    running.wait_state(cat, 'S');
+    assert_eq!(pty.foreground_group(), cat);
     pty.type_keys(CTRL_C);
     pty.wait_for("^C");
     pty.wait_for("$ ");
