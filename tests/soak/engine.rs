@@ -867,7 +867,9 @@ fn expected(
         };
     }
     if sent.signal == libc::SIGKILL {
-        return vec![by_signal];
+        // Nothing survives it; but it may have come to somebody who had ended a moment before.
+        let ended = (sent.before_end == 0).then_some(natural);
+        return std::iter::once(by_signal).chain(ended).collect();
     }
     let effect = match plan.how {
         How::Heed(code) if sent.signal == libc::SIGTERM => Exit::Code(code),
