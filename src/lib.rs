@@ -20,6 +20,8 @@ pub mod cli;
 #[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
+pub mod environment;
+#[forbid(unsafe_code)]
 pub mod vault;
 
 #[forbid(unsafe_code)]
@@ -45,6 +47,8 @@ pub mod sys;
 pub mod error;
 #[forbid(unsafe_code)]
 pub mod exit;
+#[forbid(unsafe_code)]
+pub mod interrupt;
 #[forbid(unsafe_code)]
 pub mod report;
 #[forbid(unsafe_code)]

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::sys::mask::without_ttou;
 use crate::sys::output::write_to_stderr;
-use crate::sys::signals::without_ttou;
 
 /// How important a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

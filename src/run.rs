@@ -10,17 +10,19 @@ use tokio::task::LocalSet;
 use crate::auth::{AppRole, Method};
 use crate::cli::Cli;
 use crate::companion::Companion;
-use crate::config::{self, AuthSettings, Config, environment};
+use crate::config::{self, AuthSettings, Config};
+use crate::environment;
 use crate::error::Error;
 use crate::exit::{self, Exit};
+use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
-use crate::provider::{Desk, Invocation, Provider};
+use crate::provider::{Invocation, Issuer, Provider};
 use crate::report::Reporter;
 use crate::supervise::{self, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{process, program};
-use crate::vault::{Client, Interrupt, Patience};
+use crate::vault::{Client, Patience};
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
@@ -63,7 +65,7 @@ fn prepare(cli: Cli) -> Result<Prepared, Error> {
 
 fn find_program(cli: Cli) -> Result<Invocation, Error> {
     let command = cli.command.first().cloned().unwrap_or_default();
-    let path = config::Environment::variable(&environment::Inherited, "PATH");
+    let path = environment::Environment::variable(&environment::Inherited, "PATH");
     let path = program::find(&command, path.as_deref()).map_err(|reason| Error::Program {
         command: command.into(),
         reason,
@@ -148,25 +150,25 @@ impl Prepared {
             .clone()
             .map(|companion| Box::new(companion) as Box<dyn Witness>);
         let holdings = Rc::new(Holdings::new(witness));
-        let desk = Rc::new(Desk {
+        let issuer = Rc::new(Issuer {
             client: Rc::new(client),
             method: Mutex::new(method),
             holdings,
             companion,
             config,
         });
-        let outcome = obtain_and_run(&desk, invocation, &mut signals).await;
+        let outcome = obtain_and_run(&issuer, invocation, &mut signals).await;
         if let Err(error) = &outcome {
-            tell(desk.config.report, error);
+            tell(issuer.config.report, error);
         }
         // Without a child there is nobody to leave anything to.
-        let exit = if desk.config.revoke || outcome.is_err() {
-            give_back(&desk, &mut signals).await;
-            conclude(&desk, &outcome)
+        let exit = if issuer.config.revoke || outcome.is_err() {
+            give_back(&issuer, &mut signals).await;
+            conclude(&issuer, &outcome)
         } else {
             outcome?
         };
-        if let Some(companion) = &desk.companion {
+        if let Some(companion) = &issuer.companion {
             companion.dismiss();
         }
         Ok(exit)
@@ -175,15 +177,15 @@ impl Prepared {
 
 /// Login, credentials, child, and the child's end.
 async fn obtain_and_run(
-    desk: &Rc<Desk>,
+    issuer: &Rc<Issuer>,
     invocation: Invocation,
     signals: &mut Signals,
 ) -> Result<Exit, Error> {
-    let config = &desk.config;
+    let config = &issuer.config;
     let interrupt = Interrupt::default();
     let until = Moment::now() + config.start_timeout;
     let patience = Patience::new(until, config.retries(), config.report, &interrupt);
-    let acquisition = match supervise::interruptible(desk.first(&patience), signals, &interrupt)
+    let acquisition = match supervise::interruptible(issuer.first(&patience), signals, &interrupt)
         .await
     {
         Startup::Done(acquisition) => acquisition?,
@@ -197,7 +199,7 @@ async fn obtain_and_run(
         }
     };
     let (sender, mut news) = mpsc::unbounded_channel();
-    let mut provider = Provider::new(Rc::clone(desk), invocation, sender);
+    let mut provider = Provider::new(Rc::clone(issuer), invocation, sender);
     let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
@@ -214,17 +216,22 @@ async fn obtain_and_run(
 }
 
 /// Revokes what is held, within its bound. A signal shortens that, another one ends it.
-async fn give_back(desk: &Desk, signals: &mut Signals) {
+async fn give_back(issuer: &Issuer, signals: &mut Signals) {
     // Those that came while the child ran were about the child.
     signals.forget();
-    let bound = Moment::now() + desk.config.revoke_timeout;
-    let work = lease::revoke_all(&desk.client, &desk.holdings, bound, desk.config.report);
+    let bound = Moment::now() + issuer.config.revoke_timeout;
+    let work = lease::revoke_all(
+        &issuer.client,
+        &issuer.holdings,
+        bound,
+        issuer.config.report,
+    );
     supervise::bounded(work, bound, signals).await;
 }
 
 /// The exit of a run that has been cleaned up, after telling what could not be.
-fn conclude(desk: &Desk, outcome: &Result<Exit, Error>) -> Exit {
-    let left = desk.holdings.left();
+fn conclude(issuer: &Issuer, outcome: &Result<Exit, Error>) -> Exit {
+    let left = issuer.holdings.left();
     for left in &left {
         let end = left.expiry.map_or_else(
             || "it does not end by itself".to_owned(),
@@ -237,15 +244,15 @@ fn conclude(desk: &Desk, outcome: &Result<Exit, Error>) -> Exit {
         );
         let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
         match &left.hint {
-            Some(hint) => desk.config.report.warn_with(message, hint),
-            None => desk.config.report.warn(message),
+            Some(hint) => issuer.config.report.warn_with(message, hint),
+            None => issuer.config.report.warn(message),
         }
     }
     let exit = match outcome {
         Ok(exit) => *exit,
         Err(error) => error.exit(),
     };
-    if desk.config.strict_revoke && exit.is_success() && !left.is_empty() {
+    if issuer.config.strict_revoke && exit.is_success() && !left.is_empty() {
         return Exit::Code(exit::FAILURE);
     }
     exit

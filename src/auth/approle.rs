@@ -6,57 +6,14 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::session::{CannotRepeat, Session};
-use super::wrapping::{self, CreationPath};
+use super::wrapping;
 use crate::config::source::{Secret, Source};
-use crate::config::{Problem, problem};
+use crate::config::{AppRoleSettings, CreationPath, Problem, SecretIdSettings, problem};
 use crate::error::{Error, hints};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Failure, Patience};
-
-/// Where to find what AppRole needs. Holds no secret.
-#[derive(Clone, Debug)]
-pub struct AppRoleSettings {
-    /// The auth mount, `approle` unless told otherwise.
-    pub mount: String,
-    /// Where the role id is.
-    pub role_id: Source,
-    /// Where the secret id is.
-    pub secret_id: SecretIdSettings,
-    /// Whether the secret id's file is deleted once the login succeeded.
-    pub remove_file: bool,
-}
-
-impl AppRoleSettings {
-    /// Whether reading it all may take as long as somebody else likes.
-    #[must_use]
-    pub fn may_block(&self) -> bool {
-        let secret_id = match &self.secret_id {
-            SecretIdSettings::None => None,
-            SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
-                Some(source)
-            }
-        };
-        self.role_id.may_block() || secret_id.is_some_and(Source::may_block)
-    }
-}
-
-/// Where the secret id is, and in which form.
-#[derive(Clone, Debug)]
-pub enum SecretIdSettings {
-    /// The role needs none.
-    None,
-    /// As it is.
-    Plain(Source),
-    /// In a wrapping token.
-    Wrapped {
-        /// Where the token is.
-        source: Source,
-        /// Where the token must have been made.
-        creation_path: CreationPath,
-    },
-}
 
 /// AppRole, ready to log in.
 #[derive(Debug)]
@@ -148,7 +105,7 @@ impl AppRole {
         let (mount, spent) = (&self.mount, Cell::new(0u64));
         let body = &body;
         let login = || async {
-            let answer = client.login(mount, body.clone(), remaining(patience)).await;
+            let answer = client.login(mount, body.clone(), patience.left()).await;
             // A use is gone as soon as the server has acted, whether or not its answer came.
             let acted = match &answer {
                 Ok(_) => true,
@@ -257,11 +214,6 @@ impl AppRole {
             )),
         }
     }
-}
-
-/// How much of the time to start is left.
-pub(super) fn remaining(patience: &Patience<'_>) -> std::time::Duration {
-    patience.until.since(Moment::now())
 }
 
 /// A role id or secret id: a bare word.

@@ -4,9 +4,8 @@ mod approle;
 mod session;
 mod wrapping;
 
-pub use approle::{AppRole, AppRoleSettings, SecretIdSettings};
+pub use approle::AppRole;
 pub use session::{CannotRepeat, Session};
-pub use wrapping::CreationPath;
 
 use crate::error::Error;
 use crate::vault::{Client, Patience};

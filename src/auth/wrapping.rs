@@ -1,11 +1,10 @@
 //! Opening a wrapping token, as Vault's guidance has it: look it up first, refuse one that was not
 //! made where it must have been, open it at most once, and take one that is spent for a possible theft.
 
+use crate::config::CreationPath;
 use crate::error::Error;
 use crate::sensitive::Sensitive;
 use crate::vault::{Client, Document, Failure, NOT_THE_API, Patience};
-
-use super::approle::remaining;
 
 /// What is to be done when nobody can say who opened a token.
 const ALARM: &str = "two readings are possible. Harmless: it has expired, or an earlier run of this command opened it \
@@ -27,7 +26,7 @@ pub async fn open(
     let doing = "open the wrapping token";
     let mut tries = 0;
     loop {
-        let lookup = || client.wrapping_lookup(token, remaining(patience));
+        let lookup = || client.wrapping_lookup(token, patience.left());
         // A lookup spends nothing: it may be asked again, also when its answer was lost.
         let retry =
             |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
@@ -47,7 +46,7 @@ pub async fn open(
                     .to_owned(),
             });
         }
-        match client.unwrap_response(token, remaining(patience)).await {
+        match client.unwrap_response(token, patience.left()).await {
             Ok(document) => return Ok(document),
             // The server has said that it did not open it, or never got the request: the next turn
             // looks again whether the token is still whole before it is shown a second time.
@@ -108,76 +107,5 @@ fn refused(failure: Failure, call: Call, patience: &Patience<'_>) -> Error {
     Error::Wrapping {
         message,
         hint: ALARM.to_owned(),
-    }
-}
-
-/// The path that a wrapping token must have been made at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CreationPath {
-    /// This one.
-    Exactly(String),
-    /// `auth/<mount>/role/<any role>/secret-id`.
-    AnyRoleOf {
-        /// The auth mount.
-        mount: String,
-    },
-}
-
-impl CreationPath {
-    /// Whether a token made at `path` may be opened.
-    #[must_use]
-    pub fn allows(&self, path: &str) -> bool {
-        match self {
-            Self::Exactly(wanted) => wanted.trim_matches('/') == path.trim_matches('/'),
-            Self::AnyRoleOf { mount } => path
-                .strip_prefix("auth/")
-                .and_then(|rest| rest.strip_prefix(mount.as_str()))
-                .and_then(|rest| rest.strip_prefix("/role/"))
-                .and_then(|rest| rest.strip_suffix("/secret-id"))
-                .is_some_and(|role| !role.is_empty() && !role.contains('/')),
-        }
-    }
-}
-
-impl std::fmt::Display for CreationPath {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exactly(path) => formatter.write_str(path),
-            Self::AnyRoleOf { mount } => write!(formatter, "auth/{mount}/role/<role>/secret-id"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_secret_id_of_the_mount_is_opened() {
-        let path = CreationPath::AnyRoleOf {
-            mount: "approle".to_owned(),
-        };
-        assert!(path.allows("auth/approle/role/myapp/secret-id"));
-        for wrong in [
-            "sys/wrapping/wrap",
-            "auth/approle/role/secret-id",
-            "auth/approle/role//secret-id",
-            "auth/approle/role/a/b/secret-id",
-            "auth/approle2/role/myapp/secret-id",
-            "auth/approle/role/myapp/role-id",
-            "x/auth/approle/role/myapp/secret-id",
-            "auth/approle/role/myapp/secret-id/lookup",
-            "",
-        ] {
-            assert!(!path.allows(wrong), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_was_given_is_the_only_one() {
-        let path = CreationPath::Exactly("auth/x/role/a/secret-id".to_owned());
-        assert!(path.allows("auth/x/role/a/secret-id"));
-        assert!(path.allows("auth/x/role/a/secret-id/"));
-        assert!(!path.allows("auth/x/role/b/secret-id"));
     }
 }

@@ -105,7 +105,7 @@ fn parse_proxy(value: &Value, lookup: &Lookup<'_>) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::environment::Given;
+    use crate::environment::Given;
 
     fn parsed(text: &str) -> (Vec<Address>, Vec<String>) {
         let environment = Given(vec![]);

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::AuthSettings;
-use super::gather::api_path;
+use super::login::{AppRoleSettings, CreationPath, SecretIdSettings};
 use super::source::Source;
-use super::value::{Lookup, Value};
-use crate::auth::{AppRoleSettings, CreationPath, SecretIdSettings};
+use super::value::{Lookup, Value, api_path};
 use crate::cli::Cli;
 
 /// The settings of the login, if they are sound.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::approle::auth;
 use super::bounds;
-use super::environment::Environment;
 use super::problem::Problem;
 use super::server::vault;
-use super::value::{Lookup, Value};
+use super::value::{Lookup, Value, api_path};
 use super::{ChildEnvironment, Config, OnExpiry};
 use crate::cli::Cli;
+use crate::environment::Environment;
 use crate::postgres::Base;
 use crate::report::{Format, Level, Reporter};
 use crate::sys::signal::Signal;
@@ -168,28 +168,6 @@ fn creds(cli: &Cli, lookup: &Lookup<'_>) -> Option<String> {
     api_path(&value, lookup)
 }
 
-/// A path below `/v1/`, without slashes at its ends.
-pub fn api_path(value: &Value, lookup: &Lookup<'_>) -> Option<String> {
-    let path = value.text.trim_matches('/');
-    let path = path.strip_prefix("v1/").unwrap_or(path);
-    let sound = !path.is_empty()
-        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !path
-            .chars()
-            .any(|character| character.is_control() || matches!(character, '?' | '#' | '\\' | '%'));
-    if !sound {
-        lookup.wrong(
-            &value.setting,
-            format!(
-                "{:?} is not a path of the API, as in database/creds/app-role",
-                value.text
-            ),
-        );
-        return None;
-    }
-    Some(path.to_owned())
-}
-
 fn base(cli: &Cli, lookup: &Lookup<'_>) -> Option<Base> {
     let value = lookup
         .value(
@@ -278,10 +256,9 @@ fn names(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::SecretIdSettings;
-    use crate::config::AuthSettings;
-    use crate::config::environment::Given;
     use crate::config::source::Source;
+    use crate::config::{AuthSettings, SecretIdSettings};
+    use crate::environment::Given;
     use clap::Parser as _;
 
     fn gathered(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {

@@ -4,20 +4,19 @@
 mod address;
 mod approle;
 mod bounds;
-pub mod environment;
 mod gather;
+mod login;
 mod problem;
 mod server;
 pub mod source;
 mod value;
 
-pub use environment::Environment;
 pub use gather::{gather, reporting};
+pub use login::{AppRoleSettings, CreationPath, SecretIdSettings};
 pub use problem::{Problem, problem};
 
 use std::time::Duration;
 
-use crate::auth::AppRoleSettings;
 use crate::postgres::Base;
 use crate::report::Reporter;
 use crate::sys::signal::Signal;

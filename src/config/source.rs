@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::environment::{Environment as _, Inherited};
 use super::problem::{Problem, problem};
+use crate::environment::{Environment as _, Inherited};
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.

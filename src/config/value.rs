@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::environment::Environment;
 use super::problem::{Problem, problem};
+use crate::environment::Environment;
 
 /// A value, and the names to call it by when it is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,28 @@ impl<'a> Lookup<'a> {
     }
 }
 
+/// A path below `/v1/`, without slashes at its ends.
+pub fn api_path(value: &Value, lookup: &Lookup<'_>) -> Option<String> {
+    let path = value.text.trim_matches('/');
+    let path = path.strip_prefix("v1/").unwrap_or(path);
+    let sound = !path.is_empty()
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !path
+            .chars()
+            .any(|character| character.is_control() || matches!(character, '?' | '#' | '\\' | '%'));
+    if !sound {
+        lookup.wrong(
+            &value.setting,
+            format!(
+                "{:?} is not a path of the API, as in database/creds/app-role",
+                value.text
+            ),
+        );
+        return None;
+    }
+    Some(path.to_owned())
+}
+
 /// As Go's `strconv.ParseBool`, which the official client uses.
 pub fn parse_switch(text: &str) -> Option<bool> {
     match text {
@@ -157,7 +179,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::environment::Given;
+    use crate::environment::Given;
 
     #[test]
     fn durations_are_read_as_the_official_client_does() {

@@ -1,7 +1,7 @@
 //! Where the database is, merged from a base URL and libpq's own variables.
 
 use super::base::Base;
-use crate::config::Environment;
+use crate::environment::Environment;
 
 /// The default port of PostgreSQL.
 const DEFAULT_PORT: &str = "5432";

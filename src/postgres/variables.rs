@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::base::Base;
 use super::credentials::Credentials;
 use super::place::Place;
-use crate::config::Environment;
+use crate::environment::Environment;
 use crate::sensitive::Sensitive;
 
 /// All but the characters that RFC 3986 calls unreserved: valid in every part of a URL.
@@ -181,7 +181,7 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::environment::Given;
+    use crate::environment::Given;
     use percent_encoding::percent_decode_str;
 
     fn rendered(

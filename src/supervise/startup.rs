@@ -3,12 +3,12 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::interrupt::Interrupt;
 use crate::sys::clock::Moment;
 use crate::sys::inherited;
 use crate::sys::signal::Signal;
 use crate::sys::signals::{Received, Signals};
 use crate::sys::timer::{BootClock, Clock as _};
-use crate::vault::Interrupt;
 
 use super::policy::{BeforeChild, before_child};
 

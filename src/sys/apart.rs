@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::reap::{self, Pid};
 use super::signal::Signal;
-use super::{signals, spawn};
+use super::{mask, spawn};
 
 /// The name in the process table, so that `killall vaultexec` does not take it along.
 const NAME: &CStr = c"lease-guard";
@@ -77,8 +77,8 @@ pub fn start(
 fn cut_off(socket: &UnixStream, secret: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     // A session of its own: no terminal, and no key or hang-up of it, reaches this process.
     setsid()?;
-    signals::ignore_all();
-    signals::unblock_all()?;
+    mask::ignore_all();
+    mask::unblock_all()?;
     // SAFETY: a name of less than 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     // Whoever waits for the end of a pipe must not wait for us.

@@ -6,6 +6,7 @@
 pub mod apart;
 pub mod clock;
 pub mod inherited;
+pub mod mask;
 pub mod output;
 pub mod process;
 pub mod program;

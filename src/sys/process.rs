@@ -5,9 +5,9 @@ use std::io;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Pid as NixPid, getpgid, getpgrp, getpid, getsid};
 
+use super::mask;
 use super::reap::Pid;
 use super::signal::Signal;
-use super::signals;
 
 /// Whether this is PID 1 of its PID namespace: the kernel then sends it only signals that it
 /// handles, orphans become its children, and everything else ends when it does.
@@ -44,7 +44,7 @@ pub fn forbid_inspection() -> io::Result<()> {
 pub fn die_by(signal: Signal) {
     // The child has left its core, if any; a second one, with our secrets, is not wanted.
     let _kept = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let _before = signals::set_disposition(signal, libc::SIG_DFL);
-    let _masked = signals::unblock_all();
+    let _before = mask::set_disposition(signal, libc::SIG_DFL);
+    let _masked = mask::unblock_all();
     let _raised = signal_hook::low_level::raise(signal.number());
 }

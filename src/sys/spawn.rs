@@ -16,7 +16,7 @@ use nix::unistd::{ForkResult, fork, getpid, pipe2};
 use super::reap::Pid;
 use super::signal::Signal;
 use super::signals::{Received, Signals};
-use super::{inherited, signals};
+use super::{inherited, mask};
 
 /// The variable of systemd's socket activation that must hold the pid of the process it is for.
 const LISTEN_PID: &str = "LISTEN_PID";
@@ -151,7 +151,7 @@ pub fn spawn(
     let parent = getpid();
     // A signal that comes between fork and exec must not run our handler in the child, where it
     // would look like one of ours: it stays pending until the child's own state is in place.
-    let blocked = signals::AllBlocked::new();
+    let blocked = mask::AllBlocked::new();
     if signals.any_before_fork(waits) {
         return Err(SpawnError::SignalsWait);
     }
@@ -292,7 +292,7 @@ fn become_program(image: &mut Image<'_>, parent: Pid, when_orphaned: Option<Sign
             unsafe { libc::close(descriptor) };
         }
     }
-    signals::restore_inherited();
+    mask::restore_inherited();
     let environment = image.environment.as_ptr();
     // SAFETY: all arrays end with a null pointer and point to strings that outlive the call.
     unsafe {

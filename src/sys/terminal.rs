@@ -9,8 +9,8 @@ use std::os::fd::AsRawFd as _;
 
 use nix::unistd::{Pid as NixPid, getpgid, getpgrp};
 
+use super::mask::without_ttou;
 use super::reap::Pid;
-use super::signals::without_ttou;
 
 /// The process group of a child that has the terminal for a group of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

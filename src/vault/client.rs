@@ -1,33 +1,20 @@
 //! The one place that speaks HTTP: one attempt at one request, its answer bounded in time and size.
 
-use std::error::Error as _;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, NoProxy, Response, Url};
+use reqwest::{Method, Response, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::answer::{bounded_body, classify, redirect, retry_after, seconds, speaks_https, words};
 use super::document::Document;
-use super::failure::{Failure, NOT_THE_API};
-use super::settings::{Address, Proxy, Settings};
-use super::tls;
+use super::endpoint::{Endpoint, Endpoints, below};
+use super::failure::Failure;
+use super::settings::Settings;
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
-
-/// No answer of the API comes near this. What is longer is not read to its end.
-const LARGEST_ANSWER: usize = 1 << 20;
-/// The server's own words are shown up to this many characters each.
-const LONGEST_WORDS: usize = 300;
-/// Idle connections are closed after this time, before a load balancer does it unseen.
-const IDLE: Duration = Duration::from_secs(10);
-
-/// What is said of an address that does not even refuse.
-pub const NO_CONNECTION: &str = "no connection in time";
 
 /// One request.
 #[derive(Debug)]
@@ -71,66 +58,13 @@ pub struct Client {
     report: Reporter,
 }
 
-#[derive(Debug)]
-struct Endpoint {
-    base: Url,
-    http: reqwest::Client,
-    /// Sent as `Host` where the URL has the TLS server's name in place of the address's.
-    host: Option<HeaderValue>,
-    shown: String,
-}
-
 impl Client {
     /// A client for these settings. Nothing is sent yet.
     ///
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(settings: &Settings, report: Reporter) -> Result<Self, String> {
-        let needs_tls = settings
-            .addresses
-            .iter()
-            .any(|address| matches!(address, Address::Tcp(url) if url.scheme() == "https"));
-        let tls = tls::configure(&settings.tls, needs_tls)?;
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))
-                .tls_backend_preconfigured(tls.clone())
-                .redirect(reqwest::redirect::Policy::none())
-                .http1_only()
-                .connect_timeout(settings.connect_timeout)
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(1)
-                .no_proxy()
-        };
-        let build =
-            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| reason(&error));
-        let tcp = build(with_proxy(builder(), &settings.proxy)?)?;
-        let endpoints = settings.addresses.iter().map(|address| {
-            let (base, http, host) = match address {
-                Address::Unix(path) => {
-                    let base = Url::parse("http://localhost").map_err(|error| error.to_string())?;
-                    (base, build(builder().unix_socket(path.clone()))?, None)
-                }
-                Address::Tcp(url) => match &settings.tls.server_name {
-                    Some(name) if url.scheme() == "https" => {
-                        let (base, host) = renamed(url, name)?;
-                        let resolver =
-                            Arc::new(Elsewhere(url.host_str().unwrap_or_default().to_owned()));
-                        let builder =
-                            with_proxy(builder().dns_resolver(resolver), &settings.proxy)?;
-                        (base, build(builder)?, Some(host))
-                    }
-                    _ => (url.clone(), tcp.clone(), None),
-                },
-            };
-            Ok(Endpoint {
-                base,
-                http,
-                host,
-                shown: address.to_string(),
-            })
-        });
-        let endpoints = endpoints.collect::<Result<Vec<_>, String>>()?;
+        let Endpoints { endpoints, tcp } = Endpoints::build(settings)?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
         if let Some(namespace) = &settings.namespace {
@@ -308,287 +242,5 @@ impl Client {
                 .body(body.to_string());
         }
         builder.send().await.map_err(|error| classify(&error))
-    }
-}
-
-/// The API's path below a base, which may have a path of its own.
-fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}/v1/{path}", base.path().trim_end_matches('/')));
-    url
-}
-
-/// The URL with another name as its host, and the `Host` header that it would have had.
-fn renamed(url: &Url, name: &str) -> Result<(Url, HeaderValue), String> {
-    let mut base = url.clone();
-    base.set_host(Some(name))
-        .map_err(|_| "the TLS server name is not a host name".to_owned())?;
-    let host = url.host_str().unwrap_or_default();
-    let authority = url
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let header =
-        HeaderValue::from_str(&authority).map_err(|_| "the address cannot be sent".to_owned())?;
-    Ok((base, header))
-}
-
-/// Resolves every name to the addresses of another: TLS then asks for and checks the name in the
-/// URL, and the connection goes where the address says.
-struct Elsewhere(String);
-
-impl Resolve for Elsewhere {
-    fn resolve(&self, _name: Name) -> Resolving {
-        let host = self
-            .0
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        Box::pin(async move {
-            // The port is the URL's; this one is not used.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn with_proxy(
-    builder: reqwest::ClientBuilder,
-    proxy: &Proxy,
-) -> Result<reqwest::ClientBuilder, String> {
-    let wrong = |error: reqwest::Error| reason(&error);
-    match proxy {
-        Proxy::Direct => Ok(builder),
-        Proxy::Always(url) => Ok(builder.proxy(reqwest::Proxy::all(url.clone()).map_err(wrong)?)),
-        Proxy::Environment {
-            http,
-            https,
-            except,
-        } => {
-            let except = NoProxy::from_string(except);
-            let mut builder = builder;
-            if let Some(url) = http {
-                let proxy = reqwest::Proxy::http(url.clone()).map_err(wrong)?;
-                builder = builder.proxy(proxy.no_proxy(except.clone()));
-            }
-            if let Some(url) = https {
-                let proxy = reqwest::Proxy::https(url.clone()).map_err(wrong)?;
-                builder = builder.proxy(proxy.no_proxy(except));
-            }
-            Ok(builder)
-        }
-    }
-}
-
-/// The target of a redirect, if this is one.
-fn redirect(response: &Response) -> Option<Result<String, Failure>> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = response
-        .headers()
-        .get("location")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    Some(location.ok_or_else(|| Failure::Redirect("it has no target".to_owned())))
-}
-
-async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut body = Zeroizing::new(Vec::with_capacity(4096));
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| Failure::Lost(reason(&error)))?
-    {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Failure::malformed("a body", "of more than 1 MiB"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// The server's own words, capped, and without the secrets of the request should it echo them.
-fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
-    let Ok(document) = Document::parse(body) else {
-        return vec![NOT_THE_API.to_owned()];
-    };
-    let secrets: Vec<&str> = request
-        .token
-        .map(|token| token.expose().as_str())
-        .into_iter()
-        .chain(
-            request
-                .body
-                .iter()
-                .filter_map(|body| body.as_object())
-                .flat_map(|fields| {
-                    // What is named in the request by way of an address is no secret.
-                    fields
-                        .iter()
-                        .filter(|(name, _)| *name != "lease_id")
-                        .filter_map(|(_, value)| value.as_str())
-                }),
-        )
-        .filter(|secret| secret.len() >= 4)
-        .collect();
-    let clean = |words: String| {
-        let words = secrets
-            .iter()
-            .fold(words, |words, secret| words.replace(secret, "REDACTED"));
-        let capped: String = words.trim().chars().take(LONGEST_WORDS).collect();
-        // A backend's error is a list of its own, over several lines.
-        capped.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    document
-        .texts("errors")
-        .into_iter()
-        .take(5)
-        .map(clean)
-        .filter(|words| !words.is_empty())
-        .collect()
-}
-
-/// Whether this is what the server says to whoever speaks http where it listens for https.
-fn speaks_https(body: &[u8]) -> bool {
-    let words = b"HTTP request to an HTTPS server";
-    body.windows(words.len()).any(|window| window == words)
-}
-
-/// `Retry-After` in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    http_date(value)?.duration_since(SystemTime::now()).ok()
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of a date that HTTP still allows to be sent.
-fn http_date(value: &str) -> Option<SystemTime> {
-    let mut parts = value.split_once(", ")?.1.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let month = months.iter().position(|known| *known == month)? + 1;
-    humantime::parse_rfc3339(&format!("{year}-{month:02}-{day:0>2}T{time}Z")).ok()
-}
-
-fn classify(error: &reqwest::Error) -> Failure {
-    if let Some(tls) = tls_error(error) {
-        return Failure::Tls(tls);
-    }
-    if error.is_builder() {
-        return Failure::malformed("a path", "that makes no request");
-    }
-    if error.is_connect() {
-        let reason = if error.is_timeout() {
-            NO_CONNECTION.to_owned()
-        } else {
-            reason(error)
-        };
-        return Failure::Unreachable(reason);
-    }
-    Failure::Lost(reason(error))
-}
-
-/// The words of the TLS library, if it is what failed.
-fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls.to_string());
-    }
-    // An error of the system's that holds another one does not call it its source.
-    let held = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    if let Some(held) = held {
-        return tls_error(held);
-    }
-    tls_error(error.source()?)
-}
-
-/// The innermost reason, which names no URL.
-fn reason(error: &reqwest::Error) -> String {
-    let mut innermost: Option<&dyn std::error::Error> = error.source();
-    while let Some(inner) = innermost.and_then(std::error::Error::source) {
-        innermost = Some(inner);
-    }
-    let words = innermost.map_or_else(|| "the request failed".to_owned(), ToString::to_string);
-    if words.contains("close_notify") {
-        // The TLS library's words for it lead to its manual.
-        return "the connection was closed".to_owned();
-    }
-    words
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1}", duration.as_secs_f64())
-        .trim_end_matches(".0")
-        .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(token: &Sensitive<String>, body: Value) -> Request<'_> {
-        Request {
-            method: Method::POST,
-            path: "auth/approle/login",
-            token: Some(token),
-            body: Some(body),
-            repeatable: false,
-            limit: Duration::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn words_are_capped_and_never_echo_the_requests_secrets() {
-        let token = Sensitive::from("hvs.token");
-        let request = request(&token, serde_json::json!({"secret_id": "hunter2"}));
-        let body = format!(
-            r#"{{"errors":["bad hunter2 and hvs.token\n\t* x","{}"]}}"#,
-            "y".repeat(10_000)
-        );
-        let words = words(body.as_bytes(), &request);
-        assert_eq!(
-            words.first().map(String::as_str),
-            Some("bad REDACTED and REDACTED * x")
-        );
-        assert_eq!(words.get(1).map(String::len), Some(LONGEST_WORDS));
-    }
-
-    #[test]
-    fn retry_after_is_read_in_both_forms() {
-        let header = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(
-                "retry-after",
-                HeaderValue::from_str(value).expect("a header"),
-            );
-            retry_after(&headers)
-        };
-        assert_eq!(header("7"), Some(Duration::from_secs(7)));
-        assert_eq!(header("soon"), None);
-        assert_eq!(header("Sun, 06 Nov 1994 08:49:37 GMT"), None, "in the past");
-        assert!(header("Fri, 06 Nov 2195 08:49:37 GMT").is_some());
-        let parsed = http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
-        assert_eq!(
-            humantime::format_rfc3339_seconds(parsed).to_string(),
-            "1994-11-06T08:49:37Z"
-        );
-    }
-
-    #[test]
-    fn the_api_lies_below_a_path_of_the_address() {
-        let base = Url::parse("https://host/vault/").expect("a URL");
-        assert_eq!(
-            below(&base, "sys/leases/renew").as_str(),
-            "https://host/vault/v1/sys/leases/renew"
-        );
-        assert_eq!(
-            below(&base, "a b/?c#d").as_str(),
-            "https://host/vault/v1/a%20b/%3Fc%23d"
-        );
     }
 }

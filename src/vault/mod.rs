@@ -1,10 +1,12 @@
 //! The HTTP API of Vault and OpenBao: one client, the calls by the API's own names, and the rules
 //! for trying again. Knows nothing of the child or of PostgreSQL.
 
+mod answer;
 mod api;
 mod backoff;
 mod client;
 mod document;
+mod endpoint;
 mod failure;
 mod patience;
 mod settings;
@@ -15,6 +17,6 @@ pub use backoff::full_jitter;
 pub use client::Client;
 pub use document::Document;
 pub use failure::{Failure, NOT_THE_API};
-pub use patience::{Interrupt, Patience};
+pub use patience::Patience;
 pub use settings::{Address, Identity, Proxy, Settings, TlsSettings};
 pub use tls::{certificates, check_identity};

@@ -2,46 +2,15 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::answer::NO_CONNECTION;
 use super::backoff::full_jitter;
-use super::client::{Client, NO_CONNECTION};
+use super::client::Client;
 use super::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
-use crate::sys::signal::Signal;
-
-/// Tells whoever waits that a signal wants the program to end.
-#[derive(Debug, Default)]
-pub struct Interrupt {
-    signal: Cell<Option<Signal>>,
-    tripped: Notify,
-}
-
-impl Interrupt {
-    /// Says so. The first signal stays.
-    pub fn trip(&self, signal: Signal) {
-        if self.signal.get().is_none() {
-            self.signal.set(Some(signal));
-            self.tripped.notify_waiters();
-        }
-    }
-
-    /// The signal, if there was one.
-    #[must_use]
-    pub const fn signal(&self) -> Option<Signal> {
-        self.signal.get()
-    }
-
-    /// Waits for it.
-    async fn wait(&self) {
-        let notified = self.tripped.notified();
-        if self.signal.get().is_none() {
-            notified.await;
-        }
-    }
-}
 
 /// How long and how often requests are tried again.
 #[derive(Debug)]
@@ -75,6 +44,12 @@ impl<'a> Patience<'a> {
         }
     }
 
+    /// How much time is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.until.since(Moment::now())
+    }
+
     /// Makes the attempt, and again while it fails in a way that may pass, `retry` agrees, and
     /// there is time. Every address of the client gets its turn.
     ///
@@ -99,7 +74,7 @@ impl<'a> Patience<'a> {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
-            let left = self.until.since(Moment::now());
+            let left = self.left();
             if !retry(&failure) || self.max_retries.is_some_and(|most| tries >= most) {
                 return Err(failure);
             }
@@ -112,7 +87,7 @@ impl<'a> Patience<'a> {
             {
                 full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
             } else {
-                std::time::Duration::ZERO
+                Duration::ZERO
             };
             // Less time than a connection may take would end in the middle of one, and look like an
             // answer that was lost.
@@ -139,7 +114,7 @@ impl<'a> Patience<'a> {
     /// Waits before something is tried again that was tried `tries` times again before, and failed
     /// with `failure`. No when there is no time or no try left for that, or a signal came.
     pub async fn pause(&self, client: &Client, doing: &str, tries: u32, failure: &Failure) -> bool {
-        let left = self.until.since(Moment::now());
+        let left = self.left();
         let delay = full_jitter(2, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
         let enough = self.max_retries.is_some_and(|most| tries >= most);
         if enough || delay >= left || self.interrupt.signal().is_some() {
@@ -153,7 +128,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    fn tell(&self, doing: &str, failure: &Failure, left: std::time::Duration) {
+    fn tell(&self, doing: &str, failure: &Failure, left: Duration) {
         let message = format!(
             "cannot {doing} yet: {failure}; trying again for {} s",
             left.as_secs().max(1)

@@ -1,24 +1,27 @@
 //! Where the child's credentials come from, the first time and every time after: acquiring,
 //! starting the command with them, keeping them alive, and giving back what was replaced.
 
+mod issuer;
+mod wording;
+
+use issuer::Irreplaceable;
+pub use issuer::Issuer;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::auth::Method;
 use crate::child_environment;
-use crate::companion::Companion;
-use crate::config::environment::Inherited;
-use crate::config::{Config, Environment as _, OnExpiry};
+use crate::config::OnExpiry;
+use crate::environment::{Environment as _, Inherited};
 use crate::error::Error;
 use crate::lease::{
-    self, Acquisition, Cause, Command, Deadline, Event as LeaseEvent, Holding, Holdings, Keeper,
-    OnServer, Subject,
+    self, Acquisition, Command, Deadline, Event as LeaseEvent, Holding, Keeper, OnServer,
 };
 use crate::postgres;
 use crate::report::Reporter;
@@ -28,7 +31,6 @@ use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
 use crate::sys::timer::BootClock;
-use crate::vault::{Client, Interrupt, Patience};
 
 /// The command, found and ready to be started.
 #[derive(Debug)]
@@ -37,21 +39,6 @@ pub struct Invocation {
     pub path: PathBuf,
     /// As it was given, the name it is called by first.
     pub arguments: Vec<OsString>,
-}
-
-/// The server's side of a run: what every acquisition needs.
-#[derive(Debug)]
-pub struct Desk {
-    /// The server.
-    pub client: Rc<Client>,
-    /// How to log in.
-    pub method: Mutex<Method>,
-    /// What is held.
-    pub holdings: Rc<Holdings>,
-    /// Who cleans up if this process cannot.
-    pub companion: Option<Rc<Companion>>,
-    /// The settings.
-    pub config: Config,
 }
 
 /// The credentials that the child has now.
@@ -74,7 +61,7 @@ impl Current {
 /// Gives the child its credentials.
 #[derive(Debug)]
 pub struct Provider {
-    desk: Rc<Desk>,
+    issuer: Rc<Issuer>,
     invocation: Invocation,
     news: mpsc::UnboundedSender<Event>,
     current: Option<Current>,
@@ -87,9 +74,13 @@ pub struct Provider {
 impl Provider {
     /// A provider without credentials yet.
     #[must_use]
-    pub fn new(desk: Rc<Desk>, invocation: Invocation, news: mpsc::UnboundedSender<Event>) -> Self {
+    pub fn new(
+        issuer: Rc<Issuer>,
+        invocation: Invocation,
+        news: mpsc::UnboundedSender<Event>,
+    ) -> Self {
         Self {
-            desk,
+            issuer,
             invocation,
             news,
             current: None,
@@ -130,15 +121,15 @@ impl Provider {
     }
 
     fn report(&self) -> Reporter {
-        self.desk.config.report
+        self.issuer.config.report
     }
 
     /// What cannot be replaced is told at the start, not at the end.
     fn say_whether_replaceable(&self) {
-        if self.desk.config.on_expiry != OnExpiry::Restart {
+        if self.issuer.config.on_expiry != OnExpiry::Restart {
             return;
         }
-        if let Ok(method) = self.desk.method.try_lock()
+        if let Ok(method) = self.issuer.method.try_lock()
             && let Err(reason) = method.can_repeat()
         {
             self.report().info(format_args!(
@@ -149,7 +140,7 @@ impl Provider {
     }
 
     fn spawn(&self, acquisition: &Acquisition, signals: &mut Signals) -> Result<Child, Error> {
-        let config = &self.desk.config;
+        let config = &self.issuer.config;
         let mut variables =
             postgres::variables(&acquisition.credentials, config.base.as_ref(), &Inherited);
         for note in &variables.notes {
@@ -202,7 +193,7 @@ impl Provider {
         let (keeper, commands) = mpsc::unbounded_channel();
         let (events, mut heard) = mpsc::unbounded_channel();
         let deadline = Rc::new(Cell::new(None));
-        let schedule = acquisition.schedule(self.desk.config.lease_ttl);
+        let schedule = acquisition.schedule(self.issuer.config.lease_ttl);
         let Acquisition {
             holding,
             lease,
@@ -210,7 +201,7 @@ impl Provider {
         } = acquisition;
         let task = Keeper {
             renewer: OnServer {
-                client: Rc::clone(&self.desk.client),
+                client: Rc::clone(&self.issuer.client),
                 holding: Rc::clone(&holding),
                 lease: lease.clone(),
             },
@@ -263,7 +254,7 @@ impl Supply for Provider {
 
     fn acquire(&mut self) {
         let Some(current) = &self.current else { return };
-        let desk = Rc::clone(&self.desk);
+        let issuer = Rc::clone(&self.issuer);
         let (news, fresh, told) = (
             self.news.clone(),
             Rc::clone(&self.fresh),
@@ -272,7 +263,7 @@ impl Supply for Provider {
         let (holding, lease) = (Rc::clone(&current.holding), current.lease.clone());
         let cause = current.deadline.get().map(|deadline| deadline.cause);
         self.task(async move {
-            let event = match desk.replace(&holding, lease.as_deref(), cause).await {
+            let event = match issuer.replace(&holding, lease.as_deref(), cause).await {
                 Ok(acquisition) => {
                     told.set(false);
                     fresh.replace(Some(acquisition));
@@ -281,11 +272,11 @@ impl Supply for Provider {
                 Err(Irreplaceable { words, again }) => {
                     let words = format!("cannot get new credentials: {words}");
                     if again && told.replace(true) {
-                        desk.config.report.info(words);
+                        issuer.config.report.info(words);
                     } else {
-                        desk.config.report.warn(words);
+                        issuer.config.report.warn(words);
                     }
-                    desk.give_back_all_but(&holding, lease.as_deref()).await;
+                    issuer.give_back_all_but(&holding, lease.as_deref()).await;
                     Event::NotAcquired { again }
                 }
             };
@@ -301,7 +292,7 @@ impl Supply for Provider {
             });
         };
         let child = self.spawn(&acquisition, signals)?;
-        if let Some(companion) = &self.desk.companion {
+        if let Some(companion) = &self.issuer.companion {
             companion.child_started(child.pid());
         }
         let (holding, first) = (Rc::clone(&acquisition.holding), self.current.is_none());
@@ -313,8 +304,12 @@ impl Supply for Provider {
         if let Some(old) = old {
             // What is given back is not renewed, and its end is no news.
             old.stop_keeping();
-            let desk = Rc::clone(&self.desk);
-            self.task(async move { desk.retire(&old, &holding).await });
+            let issuer = Rc::clone(&self.issuer);
+            self.task(async move {
+                issuer
+                    .retire(&old.holding, old.lease.as_deref(), &holding)
+                    .await;
+            });
         }
         Ok(child)
     }
@@ -332,197 +327,6 @@ impl Supply for Provider {
             .current
             .as_ref()
             .and_then(|current| current.deadline.get());
-        let (at, why) = deadline.map_or(
-            (String::from("an unknown time"), String::new()),
-            |deadline| {
-                (
-                    lease::wall(deadline.at, Moment::now()),
-                    format!(": {}", deadline.cause),
-                )
-            },
-        );
-        let report = self.report();
-        match saying {
-            Saying::WillExpire => report.warn(format_args!(
-                "the credentials end at {at} and are not replaced{why}"
-            )),
-            Saying::CannotReplace => report.warn(format_args!(
-                "the credentials end at {at} and cannot be replaced{why}"
-            )),
-            Saying::HaveExpired => report.warn(format_args!("the credentials have ended{why}")),
-            Saying::Restarting => report.info(format_args!(
-                "restarting the command with new credentials{why}"
-            )),
-            Saying::Stopping => report.warn(format_args!(
-                "stopping the command, whose credentials end at {at}{why}"
-            )),
-            Saying::Signalled(signal) => {
-                report.info(format_args!(
-                    "sent the command {signal}, because its credentials end at {at}{why}"
-                ));
-            }
-            Saying::Killing => report.warn("the command has not ended in time and is killed"),
-        }
-    }
-}
-
-/// Why there are no new credentials.
-struct Irreplaceable {
-    words: String,
-    again: bool,
-}
-
-impl Desk {
-    /// The first credentials of a run.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn first(&self, patience: &Patience<'_>) -> Result<Acquisition, Error> {
-        let mut method = self.method.lock().await;
-        lease::acquire(
-            &self.client,
-            &mut method,
-            None,
-            &self.config.creds,
-            patience,
-            &self.holdings,
-        )
-        .await
-    }
-
-    /// New credentials in place of those that will end for `cause`. With a new login where that is
-    /// possible, so that the old lease can go with its token; with the old token where that is
-    /// good enough.
-    async fn replace(
-        &self,
-        holding: &Rc<Holding>,
-        lease: Option<&lease::Lease>,
-        cause: Option<Cause>,
-    ) -> Result<Acquisition, Irreplaceable> {
-        let interrupt = Interrupt::default();
-        let config = &self.config;
-        let until = Moment::now() + config.start_timeout;
-        let patience = Patience::new(until, config.retries(), config.report, &interrupt);
-        let mut method = self.method.lock().await;
-        // A lease may end early because it never outlives a token that cannot be renewed.
-        let session = &holding.session;
-        let fixed_token = session.batch || !session.renewable;
-        let bounded_by_token = session
-            .expiry()
-            .filter(|_| fixed_token)
-            .zip(lease)
-            .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
-        let cause_is_token = cause.is_none_or(|cause| {
-            let subject_is_token = matches!(
-                cause,
-                Cause::MaxTtl(Subject::Token)
-                    | Cause::NotRenewable(Subject::Token)
-                    | Cause::Denied(Subject::Token)
-                    | Cause::Lost(Subject::Token)
-            );
-            subject_is_token || matches!(cause, Cause::BatchToken | Cause::UsesSpent)
-        });
-        let token_ends = cause_is_token || bounded_by_token;
-        let alone = match lease {
-            // A lease that nobody knows goes only with its token, so that one is to be replaced too.
-            Some(lease) if !token_ends && !holding.unknown_lease.get() => {
-                lease::can_revoke_alone(&self.client, holding, lease, config.revoke_timeout).await
-            }
-            _ => false,
-        };
-        let repeatable = method.can_repeat();
-        if !alone
-            && let Err(reason) = repeatable
-            && token_ends
-        {
-            let words = format!("another login is needed, and {reason}");
-            return Err(Irreplaceable {
-                words,
-                again: false,
-            });
-        }
-        let token = (alone || repeatable.is_err()).then(|| Rc::clone(holding));
-        let logs_in = token.is_none();
-        let acquired = lease::acquire(
-            &self.client,
-            &mut method,
-            token,
-            &config.creds,
-            &patience,
-            &self.holdings,
-        )
-        .await;
-        acquired.map_err(|error| {
-            let hopeless = logs_in && token_ends && method.can_repeat().is_err();
-            Irreplaceable {
-                words: error.to_string(),
-                again: !hopeless,
-            }
-        })
-    }
-
-    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take:
-    /// everything but the token and the lease that are in use.
-    async fn give_back_all_but(&self, holding: &Rc<Holding>, lease: Option<&lease::Lease>) {
-        let until = Moment::now() + self.config.revoke_timeout;
-        let report = self.config.report;
-        for held in self.holdings.unsettled() {
-            if !Rc::ptr_eq(&held, holding) {
-                lease::revoke(&self.client, &held, until, report).await;
-                continue;
-            }
-            let leases: Vec<_> = held.leases.borrow().iter().map(Rc::clone).collect();
-            for unused in leases.iter().filter(|unused| !unused.is_settled()) {
-                if !lease.is_some_and(|lease| std::ptr::eq(lease, &raw const **unused)) {
-                    lease::revoke_lease(&self.client, &held, unused, until, report).await;
-                }
-            }
-        }
-        self.holdings.tidy();
-    }
-
-    /// Gives back what the child no longer uses; tries until it would have ended by itself.
-    async fn retire(&self, old: &Current, new: &Rc<Holding>) {
-        let report = self.config.report;
-        let Some(lease) = &old.lease else { return };
-        let alone = Rc::ptr_eq(&old.holding, new);
-        let mut pause = std::time::Duration::from_secs(1);
-        loop {
-            let until = Moment::now() + self.config.revoke_timeout;
-            if alone {
-                lease::revoke_lease(&self.client, &old.holding, lease, until, report).await;
-            } else {
-                lease::revoke(&self.client, &old.holding, until, report).await;
-            }
-            self.holdings.tidy();
-            let now = Moment::now();
-            let done = if alone {
-                lease.is_settled()
-                    || lease.was_refused(lease::Reason::Policy)
-                    || lease.expiry.get() <= now
-            } else {
-                let token_ended = old.holding.session.expiry().is_some_and(|at| at <= now);
-                old.holding.is_settled() || token_ended
-            };
-            if done {
-                return;
-            }
-            if !alone && old.holding.token_settled.get() {
-                // The engine has refused, and there is no token any more to ask it again with.
-                report.warn(format_args!(
-                    "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
-                    lease.id,
-                    lease.refusal().map(|refusal| format!(": {}", refusal.words)).unwrap_or_default(),
-                    lease::wall(lease.expiry.get(), now)
-                ));
-                return;
-            }
-            report.debug(format_args!(
-                "the lease {} is not revoked yet; trying again",
-                lease.id
-            ));
-            tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-            pause = (pause * 2).min(std::time::Duration::from_secs(60));
-        }
+        wording::say(saying, deadline, self.report());
     }
 }

@@ -1,0 +1,199 @@
+//! Credentials and the server: issuing them, replacing them, taking them back.
+
+use std::rc::Rc;
+
+use tokio::sync::Mutex;
+
+use crate::auth::Method;
+use crate::companion::Companion;
+use crate::config::Config;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::lease::{self, Acquisition, Cause, Holding, Holdings, Subject};
+use crate::sys::clock::Moment;
+use crate::vault::{Client, Patience};
+
+/// The server's side of a run: issues credentials, the first and all later ones, and takes them back.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The server.
+    pub client: Rc<Client>,
+    /// How to log in.
+    pub method: Mutex<Method>,
+    /// What is held.
+    pub holdings: Rc<Holdings>,
+    /// Who cleans up if this process cannot.
+    pub companion: Option<Rc<Companion>>,
+    /// The settings.
+    pub config: Config,
+}
+
+/// Why there are no new credentials.
+pub(super) struct Irreplaceable {
+    /// In words.
+    pub words: String,
+    /// Whether another try may succeed.
+    pub again: bool,
+}
+
+impl Issuer {
+    /// The first credentials of a run.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn first(&self, patience: &Patience<'_>) -> Result<Acquisition, Error> {
+        let mut method = self.method.lock().await;
+        lease::acquire(
+            &self.client,
+            &mut method,
+            None,
+            &self.config.creds,
+            patience,
+            &self.holdings,
+        )
+        .await
+    }
+
+    /// New credentials in place of those that will end for `cause`. With a new login where that is
+    /// possible, so that the old lease can go with its token; with the old token where that is
+    /// good enough.
+    pub(super) async fn replace(
+        &self,
+        holding: &Rc<Holding>,
+        lease: Option<&lease::Lease>,
+        cause: Option<Cause>,
+    ) -> Result<Acquisition, Irreplaceable> {
+        let interrupt = Interrupt::default();
+        let config = &self.config;
+        let until = Moment::now() + config.start_timeout;
+        let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+        let mut method = self.method.lock().await;
+        // A lease may end early because it never outlives a token that cannot be renewed.
+        let session = &holding.session;
+        let fixed_token = session.batch || !session.renewable;
+        let bounded_by_token = session
+            .expiry()
+            .filter(|_| fixed_token)
+            .zip(lease)
+            .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
+        let cause_is_token = cause.is_none_or(|cause| {
+            let subject_is_token = matches!(
+                cause,
+                Cause::MaxTtl(Subject::Token)
+                    | Cause::NotRenewable(Subject::Token)
+                    | Cause::Denied(Subject::Token)
+                    | Cause::Lost(Subject::Token)
+            );
+            subject_is_token || matches!(cause, Cause::BatchToken | Cause::UsesSpent)
+        });
+        let token_ends = cause_is_token || bounded_by_token;
+        let alone = match lease {
+            // A lease that nobody knows goes only with its token, so that one is to be replaced too.
+            Some(lease) if !token_ends && !holding.unknown_lease.get() => {
+                lease::can_revoke_alone(&self.client, holding, lease, config.revoke_timeout).await
+            }
+            _ => false,
+        };
+        let repeatable = method.can_repeat();
+        if !alone
+            && let Err(reason) = repeatable
+            && token_ends
+        {
+            let words = format!("another login is needed, and {reason}");
+            return Err(Irreplaceable {
+                words,
+                again: false,
+            });
+        }
+        let token = (alone || repeatable.is_err()).then(|| Rc::clone(holding));
+        let logs_in = token.is_none();
+        let acquired = lease::acquire(
+            &self.client,
+            &mut method,
+            token,
+            &config.creds,
+            &patience,
+            &self.holdings,
+        )
+        .await;
+        acquired.map_err(|error| {
+            let hopeless = logs_in && token_ends && method.can_repeat().is_err();
+            Irreplaceable {
+                words: error.to_string(),
+                again: !hopeless,
+            }
+        })
+    }
+
+    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take:
+    /// everything but the token and the lease that are in use.
+    pub(super) async fn give_back_all_but(
+        &self,
+        holding: &Rc<Holding>,
+        lease: Option<&lease::Lease>,
+    ) {
+        let until = Moment::now() + self.config.revoke_timeout;
+        let report = self.config.report;
+        for held in self.holdings.unsettled() {
+            if !Rc::ptr_eq(&held, holding) {
+                lease::revoke(&self.client, &held, until, report).await;
+                continue;
+            }
+            let leases: Vec<_> = held.leases.borrow().iter().map(Rc::clone).collect();
+            for unused in leases.iter().filter(|unused| !unused.is_settled()) {
+                if !lease.is_some_and(|lease| std::ptr::eq(lease, &raw const **unused)) {
+                    lease::revoke_lease(&self.client, &held, unused, until, report).await;
+                }
+            }
+        }
+        self.holdings.tidy();
+    }
+
+    /// Gives back what the child no longer uses; tries until it would have ended by itself.
+    pub(super) async fn retire(
+        &self,
+        holding: &Rc<Holding>,
+        lease: Option<&lease::Lease>,
+        new: &Rc<Holding>,
+    ) {
+        let report = self.config.report;
+        let Some(lease) = lease else { return };
+        let alone = Rc::ptr_eq(holding, new);
+        for tries in 0.. {
+            let until = Moment::now() + self.config.revoke_timeout;
+            if alone {
+                lease::revoke_lease(&self.client, holding, lease, until, report).await;
+            } else {
+                lease::revoke(&self.client, holding, until, report).await;
+            }
+            self.holdings.tidy();
+            let now = Moment::now();
+            let done = if alone {
+                lease.is_settled()
+                    || lease.was_refused(lease::Reason::Policy)
+                    || lease.expiry.get() <= now
+            } else {
+                let token_ended = holding.session.expiry().is_some_and(|at| at <= now);
+                holding.is_settled() || token_ended
+            };
+            if done {
+                return;
+            }
+            if !alone && holding.token_settled.get() {
+                // The engine has refused, and there is no token any more to ask it again with.
+                report.warn(format_args!(
+                    "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
+                    lease.id,
+                    lease.refusal().map(|refusal| format!(": {}", refusal.words)).unwrap_or_default(),
+                    lease::wall(lease.expiry.get(), now)
+                ));
+                return;
+            }
+            report.debug(format_args!(
+                "the lease {} is not revoked yet; trying again",
+                lease.id
+            ));
+            tokio::time::sleep(lease::growing(tries, fastrand::f64())).await;
+        }
+    }
+}

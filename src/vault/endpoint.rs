@@ -1,0 +1,177 @@
+//! Where requests go: an address with the HTTP client that reaches it, by way of a proxy, a socket, or
+//! under another name.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderValue;
+use reqwest::{NoProxy, Url};
+
+use super::answer::reason;
+use super::settings::{Address, Proxy, Settings};
+use super::tls;
+
+/// Idle connections are closed after this time, before a load balancer does it unseen.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// An address, and how it is reached.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// What the API's path lies below.
+    pub base: Url,
+    /// What reaches it.
+    pub http: reqwest::Client,
+    /// Sent as `Host` where the URL has the TLS server's name in place of the address's.
+    pub host: Option<HeaderValue>,
+    /// As people know it.
+    pub shown: String,
+}
+
+/// All addresses, and what reaches those that redirects lead to.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    /// In the order given.
+    pub endpoints: Vec<Endpoint>,
+    /// For any other.
+    pub tcp: reqwest::Client,
+}
+
+impl Endpoints {
+    /// Makes the HTTP clients. Nothing is sent yet.
+    pub fn build(settings: &Settings) -> Result<Self, String> {
+        let needs_tls = settings
+            .addresses
+            .iter()
+            .any(|address| matches!(address, Address::Tcp(url) if url.scheme() == "https"));
+        let tls = tls::configure(&settings.tls, needs_tls)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .http1_only()
+                .connect_timeout(settings.connect_timeout)
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(1)
+                .no_proxy()
+        };
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| reason(&error));
+        let tcp = build(with_proxy(builder(), &settings.proxy)?)?;
+        let endpoints = settings.addresses.iter().map(|address| {
+            let (base, http, host) = match address {
+                Address::Unix(path) => {
+                    let base = Url::parse("http://localhost").map_err(|error| error.to_string())?;
+                    (base, build(builder().unix_socket(path.clone()))?, None)
+                }
+                Address::Tcp(url) => match &settings.tls.server_name {
+                    Some(name) if url.scheme() == "https" => {
+                        let (base, host) = renamed(url, name)?;
+                        let resolver =
+                            Arc::new(Elsewhere(url.host_str().unwrap_or_default().to_owned()));
+                        let builder =
+                            with_proxy(builder().dns_resolver(resolver), &settings.proxy)?;
+                        (base, build(builder)?, Some(host))
+                    }
+                    _ => (url.clone(), tcp.clone(), None),
+                },
+            };
+            Ok(Endpoint {
+                base,
+                http,
+                host,
+                shown: address.to_string(),
+            })
+        });
+        let endpoints = endpoints.collect::<Result<Vec<_>, String>>()?;
+        Ok(Self { endpoints, tcp })
+    }
+}
+
+/// The API's path below a base, which may have a path of its own.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/v1/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// The URL with another name as its host, and the `Host` header that it would have had.
+fn renamed(url: &Url, name: &str) -> Result<(Url, HeaderValue), String> {
+    let mut base = url.clone();
+    base.set_host(Some(name))
+        .map_err(|_| "the TLS server name is not a host name".to_owned())?;
+    let host = url.host_str().unwrap_or_default();
+    let authority = url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let header =
+        HeaderValue::from_str(&authority).map_err(|_| "the address cannot be sent".to_owned())?;
+    Ok((base, header))
+}
+
+/// Resolves every name to the addresses of another: TLS then asks for and checks the name in the
+/// URL, and the connection goes where the address says.
+struct Elsewhere(String);
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self
+            .0
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Box::pin(async move {
+            // The port is the URL's; this one is not used.
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn with_proxy(
+    builder: reqwest::ClientBuilder,
+    proxy: &Proxy,
+) -> Result<reqwest::ClientBuilder, String> {
+    let wrong = |error: reqwest::Error| reason(&error);
+    match proxy {
+        Proxy::Direct => Ok(builder),
+        Proxy::Always(url) => Ok(builder.proxy(reqwest::Proxy::all(url.clone()).map_err(wrong)?)),
+        Proxy::Environment {
+            http,
+            https,
+            except,
+        } => {
+            let except = NoProxy::from_string(except);
+            let mut builder = builder;
+            if let Some(url) = http {
+                let proxy = reqwest::Proxy::http(url.clone()).map_err(wrong)?;
+                builder = builder.proxy(proxy.no_proxy(except.clone()));
+            }
+            if let Some(url) = https {
+                let proxy = reqwest::Proxy::https(url.clone()).map_err(wrong)?;
+                builder = builder.proxy(proxy.no_proxy(except));
+            }
+            Ok(builder)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_lies_below_a_path_of_the_address() {
+        let base = Url::parse("https://host/vault/").expect("a URL");
+        assert_eq!(
+            below(&base, "sys/leases/renew").as_str(),
+            "https://host/vault/v1/sys/leases/renew"
+        );
+        assert_eq!(
+            below(&base, "a b/?c#d").as_str(),
+            "https://host/vault/v1/a%20b/%3Fc%23d"
+        );
+    }
+}
