@@ -22,6 +22,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// role for a token that is revoked meanwhile, and then nobody can revoke it.
 const LAST_READ: Duration = Duration::from_millis(400);
 
+/// How long the kernel may take to send the child its signal.
+const SENT: Duration = Duration::from_millis(50);
+
 /// Listens until vaultexec has ended.
 pub fn watch(mut socket: UnixStream, config: &Config) {
     let mut held: Vec<Held> = Vec::new();
@@ -76,7 +79,9 @@ async fn give_back(held: Vec<Held>, config: &Config) {
 /// if it is stopped, it has to go on to hear of that.
 async fn end(child: Option<Watched>, config: &Config) {
     let Some(child) = child else { return };
-    child.signal(Signal::CONT);
+    // The kernel sends it after our socket has closed.
+    tokio::time::sleep(SENT).await;
+    child.rouse();
     if tokio::time::timeout(config.stop_timeout, child.ended())
         .await
         .is_err()

@@ -134,13 +134,12 @@ impl Holding {
         let hint = policy.then(|| hints::needed_line("auth/token/revoke-self", "update"));
         if self.unknown_lease.get() {
             let token = if self.session.batch {
-                "its token is a batch token".to_owned()
+                "the answer with it was lost, and its token is a batch token".to_owned()
             } else {
-                words
+                format!("the answer with it was lost, and its token could not be revoked: {words}")
             };
             left.push(Left {
-                what: "a lease whose id is not known, because the answer with it was lost,"
-                    .to_owned(),
+                what: "a lease whose id is not known".to_owned(),
                 words: token,
                 hint,
                 expiry: token_ends,

@@ -132,7 +132,7 @@ impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
             Some(expiry) if self.schedule.deadline().is_none() => {
                 let at = wall(expiry, self.clock.now());
                 self.report.info(format_args!(
-                    "the credentials end at {at} unless they are renewed"
+                    "the credentials are good until {at}, and will be renewed before"
                 ));
             }
             _ => self.say_deadline(None),

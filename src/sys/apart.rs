@@ -139,18 +139,33 @@ fn wipe_environment(secret: impl Fn(&[u8]) -> bool) {
 
 /// A process that is not ours to bury, by a descriptor that cannot come to mean another.
 #[derive(Debug)]
-pub struct Watched(OwnedFd);
+pub struct Watched {
+    pid: Pid,
+    descriptor: OwnedFd,
+}
 
 impl Watched {
     /// Opens the descriptor, if there is such a process and the kernel has such descriptors.
     #[must_use]
     pub fn open(pid: Pid) -> Option<Self> {
-        spawn::open_pidfd(pid).map(Self)
+        spawn::open_pidfd(pid).map(|descriptor| Self { pid, descriptor })
     }
 
     /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
     pub fn signal(&self, signal: Signal) {
-        spawn::signal_by_pidfd(&self.0, signal);
+        spawn::signal_by_pidfd(&self.descriptor, signal);
+    }
+
+    /// Continues it if it is stopped, so that it hears of what it was sent.
+    pub fn rouse(&self) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The name before the state stands in parentheses and may hold anything.
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        if state == Some('T') {
+            self.signal(Signal::CONT);
+        }
     }
 
     /// Whether it has ended.
@@ -162,7 +177,7 @@ impl Watched {
     fn ends_within(&self, time: Duration) -> bool {
         let milliseconds = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
         let mut poll = libc::pollfd {
-            fd: self.0.as_raw_fd(),
+            fd: self.descriptor.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
@@ -172,7 +187,7 @@ impl Watched {
 
     /// Waits until it has ended.
     pub async fn ended(&self) {
-        let Ok(descriptor) = self.0.try_clone() else {
+        let Ok(descriptor) = self.descriptor.try_clone() else {
             return;
         };
         // SAFETY: an owned descriptor stays open and the same for as long as it is registered.

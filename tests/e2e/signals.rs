@@ -351,7 +351,7 @@ fn children_that_were_there_before_do_not_end_the_run() {
     let run = tenant.command().child(Probe::signals());
     // An older child that dies when it is told to, and one that was dead already.
     let script = format!(
-        "(exit 8) & cat <&3 >/dev/null & exec {} 3<&-",
+        "(exit 8) & cat <&9 >/dev/null & exec {} 9<&-",
         run.shell_line()
     );
     let (reader, writer) = std::io::pipe().unwrap();
@@ -361,7 +361,11 @@ fn children_that_were_there_before_do_not_end_the_run() {
         .before_exec(move || {
             use std::os::fd::AsRawFd;
             // SAFETY: numbers only, in the new process.
-            let copied = unsafe { libc::dup2(reader.as_raw_fd(), 3) };
+            let copied = unsafe {
+                libc::dup2(reader.as_raw_fd(), 9);
+                // Not done by dup2 when it was that number already.
+                libc::fcntl(9, libc::F_SETFD, 0)
+            };
             support::fresh::check(copied.min(0))
         })
         .stdin_piped()
