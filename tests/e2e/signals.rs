@@ -193,6 +193,19 @@ fn a_term_at_the_moment_of_the_spawn_is_never_lost(place: Surroundings) {
     }
 }
 
+#[test]
+fn a_ctrl_c_at_the_moment_of_the_spawn_is_never_lost() {
+    let vault = FakeVault::new();
+    for _ in 0..40 {
+        let scene = Surroundings::Terminal.start(vault.command().child(["sleep", "1000"]));
+        let pid = scene.pid();
+        assert!(poll_eagerly(|| !procfs::children(pid).is_empty()));
+        // The terminal sends it to both, whether the child has got to its exec or not.
+        scene.pty.as_ref().unwrap().type_keys(pty::CTRL_C);
+        scene.wait().assert_died_of(libc::SIGINT).assert_silent();
+    }
+}
+
 /// Polls without a pause: the moment is short.
 fn poll_eagerly(mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(30);
