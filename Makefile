@@ -2,7 +2,7 @@
 CARGO ?= cargo
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test build lint scripts tools clean
+.PHONY: help demo test build bench lint scripts soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,6 +16,9 @@ test: tools lint scripts ## Everything that must pass: fetches what it needs, th
 build: ## The release binary: target/release/vaultexec
 	$(CARGO) build --release --locked
 
+bench: ## Measure time and memory against the same HTTP calls made bare
+	@bash scripts/bench.sh
+
 lint: ## Format, clippy and docs, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -26,6 +29,9 @@ scripts: ## Check docker-compose.yml, the Dockerfile and the set-up script, the 
 
 tools: ## Find or fetch what tests and demo run: OpenBao, PostgreSQL, some small programs
 	@bash scripts/tools.sh
+
+soak: tools ## 2,000 random runs on real servers (some minutes); again with SOAK="--seed S", more of it with SOAK="--runs N"
+	$(CARGO) test --locked --test soak -- $(SOAK)
 
 clean: ## Remove everything built or fetched (target/)
 	$(CARGO) clean

@@ -36,6 +36,9 @@ pub mod provider;
 #[forbid(unsafe_code)]
 pub mod supervise;
 
+#[forbid(unsafe_code)]
+pub mod companion;
+
 pub mod sys;
 
 #[forbid(unsafe_code)]

@@ -6,11 +6,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use nix::errno::Errno;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::auth::Method;
 use crate::child_environment;
+use crate::companion::Companion;
 use crate::config::environment::Inherited;
 use crate::config::{Config, Environment as _, OnExpiry};
 use crate::error::Error;
@@ -21,8 +23,9 @@ use crate::lease::{
 use crate::postgres;
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
-use crate::supervise::{Event, Saying, Supply};
+use crate::supervise::{Event, Saying, Supply, look_before_child, matters_before_child};
 use crate::sys::clock::Moment;
+use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
 use crate::sys::timer::BootClock;
 use crate::vault::{Client, Interrupt, Patience};
@@ -45,6 +48,8 @@ pub struct Desk {
     pub method: Mutex<Method>,
     /// What is held.
     pub holdings: Rc<Holdings>,
+    /// Who cleans up if this process cannot.
+    pub companion: Option<Rc<Companion>>,
     /// The settings.
     pub config: Config,
 }
@@ -55,7 +60,15 @@ struct Current {
     holding: Rc<Holding>,
     lease: Option<Rc<lease::Lease>>,
     keeper: mpsc::UnboundedSender<Command>,
+    /// The keeper, and who passes its news on.
+    keeping: [JoinHandle<()>; 2],
     deadline: Rc<Cell<Option<Deadline>>>,
+}
+
+impl Current {
+    fn stop_keeping(&self) {
+        self.keeping.iter().for_each(JoinHandle::abort);
+    }
 }
 
 /// Gives the child its credentials.
@@ -90,14 +103,22 @@ impl Provider {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_first(&mut self, acquisition: Acquisition) -> Result<Child, Error> {
+    pub fn start_first(
+        &mut self,
+        acquisition: Acquisition,
+        signals: &mut Signals,
+    ) -> Result<Child, Error> {
         self.say_whether_replaceable();
         self.fresh.replace(Some(acquisition));
-        self.start_child()
+        self.start_child(signals)
     }
 
     /// Waits for what is under way, which may still bring something that has to be given back.
     pub async fn finish(mut self, until: Moment) {
+        if let Some(current) = &self.current {
+            // What is given back is not renewed any more.
+            current.stop_keeping();
+        }
         let left = until.since(Moment::now());
         let all = async {
             for task in &mut self.tasks {
@@ -127,7 +148,7 @@ impl Provider {
         }
     }
 
-    fn spawn(&self, acquisition: &Acquisition) -> Result<Child, Error> {
+    fn spawn(&self, acquisition: &Acquisition, signals: &mut Signals) -> Result<Child, Error> {
         let config = &self.desk.config;
         let mut variables =
             postgres::variables(&acquisition.credentials, config.base.as_ref(), &Inherited);
@@ -148,15 +169,6 @@ impl Provider {
         let rules = &config.child_environment;
         let environment =
             child_environment::build(Inherited.all(), rules, &variables.drop, &variables.set);
-        let command = || {
-            PathBuf::from(
-                self.invocation
-                    .arguments
-                    .first()
-                    .cloned()
-                    .unwrap_or_default(),
-            )
-        };
         let program = Program::new(
             &self.invocation.path,
             &self.invocation.arguments,
@@ -168,16 +180,22 @@ impl Provider {
             hint: None,
         })?;
         let orphaned = (!crate::sys::process::is_init()).then_some(config.stop_signal);
-        spawn::spawn(&program, orphaned).map_err(|error| match error {
-            SpawnError::Exec(errno) => Error::Exec {
-                command: command(),
-                errno,
-            },
-            SpawnError::Fork(errno) => Error::System {
-                doing: "start a process",
-                reason: errno.desc().to_owned(),
-            },
-        })
+        loop {
+            match spawn::spawn(&program, orphaned, signals, matters_before_child) {
+                Ok(child) => return Ok(child),
+                Err(SpawnError::SignalsWait) => {
+                    if let Some(signal) = look_before_child(signals) {
+                        return Err(Error::Interrupted(signal));
+                    }
+                }
+                Err(SpawnError::Fork(errno)) => {
+                    return Err(Error::System {
+                        doing: "start a process",
+                        reason: errno.desc().to_owned(),
+                    });
+                }
+            }
+        }
     }
 
     fn keep(&mut self, acquisition: Acquisition) -> Option<Current> {
@@ -201,10 +219,11 @@ impl Provider {
             report: self.report(),
             commands,
             events,
+            told_end: false,
         };
-        tokio::task::spawn_local(task.run());
+        let keeping = tokio::task::spawn_local(task.run());
         let (news, known) = (self.news.clone(), Rc::clone(&deadline));
-        tokio::task::spawn_local(async move {
+        let passing_on = tokio::task::spawn_local(async move {
             while let Some(event) = heard.recv().await {
                 let (found, event) = match event {
                     LeaseEvent::Expiring(found) => (found, Event::Expiring),
@@ -218,6 +237,7 @@ impl Provider {
             holding,
             lease,
             keeper,
+            keeping: [keeping, passing_on],
             deadline,
         })
     }
@@ -265,7 +285,7 @@ impl Supply for Provider {
                     } else {
                         desk.config.report.warn(words);
                     }
-                    desk.give_back_all_but(&holding).await;
+                    desk.give_back_all_but(&holding, lease.as_deref()).await;
                     Event::NotAcquired { again }
                 }
             };
@@ -273,14 +293,17 @@ impl Supply for Provider {
         });
     }
 
-    fn start_child(&mut self) -> Result<Child, Error> {
+    fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {
         let Some(acquisition) = self.fresh.take() else {
             return Err(Error::System {
                 doing: "start the command",
                 reason: "there are no credentials".to_owned(),
             });
         };
-        let child = self.spawn(&acquisition)?;
+        let child = self.spawn(&acquisition, signals)?;
+        if let Some(companion) = &self.desk.companion {
+            companion.child_started(child.pid());
+        }
         let (holding, first) = (Rc::clone(&acquisition.holding), self.current.is_none());
         let old = self.keep(acquisition);
         if !first {
@@ -288,10 +311,20 @@ impl Supply for Provider {
                 .info("started the command again with new credentials");
         }
         if let Some(old) = old {
+            // What is given back is not renewed, and its end is no news.
+            old.stop_keeping();
             let desk = Rc::clone(&self.desk);
             self.task(async move { desk.retire(&old, &holding).await });
         }
         Ok(child)
+    }
+
+    fn not_executed(&self, errno: Errno) -> Error {
+        let command = self.invocation.arguments.first().cloned();
+        Error::Exec {
+            command: command.unwrap_or_default().into(),
+            errno,
+        }
     }
 
     fn say(&self, saying: Saying) {
@@ -371,7 +404,15 @@ impl Desk {
         let until = Moment::now() + config.start_timeout;
         let patience = Patience::new(until, config.retries(), config.report, &interrupt);
         let mut method = self.method.lock().await;
-        let token_ends = cause.is_none_or(|cause| {
+        // A lease may end early because it never outlives a token that cannot be renewed.
+        let session = &holding.session;
+        let fixed_token = session.batch || !session.renewable;
+        let bounded_by_token = session
+            .expiry()
+            .filter(|_| fixed_token)
+            .zip(lease)
+            .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
+        let cause_is_token = cause.is_none_or(|cause| {
             let subject_is_token = matches!(
                 cause,
                 Cause::MaxTtl(Subject::Token)
@@ -381,8 +422,10 @@ impl Desk {
             );
             subject_is_token || matches!(cause, Cause::BatchToken | Cause::UsesSpent)
         });
+        let token_ends = cause_is_token || bounded_by_token;
         let alone = match lease {
-            Some(lease) if !token_ends => {
+            // A lease that nobody knows goes only with its token, so that one is to be replaced too.
+            Some(lease) if !token_ends && !holding.unknown_lease.get() => {
                 lease::can_revoke_alone(&self.client, holding, lease, config.revoke_timeout).await
             }
             _ => false,
@@ -418,12 +461,21 @@ impl Desk {
         })
     }
 
-    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take.
-    async fn give_back_all_but(&self, keep: &Rc<Holding>) {
+    /// Gives back what an acquisition that failed has left, for as long as cleaning up may take:
+    /// everything but the token and the lease that are in use.
+    async fn give_back_all_but(&self, holding: &Rc<Holding>, lease: Option<&lease::Lease>) {
         let until = Moment::now() + self.config.revoke_timeout;
-        for holding in self.holdings.unsettled() {
-            if !Rc::ptr_eq(&holding, keep) {
-                lease::revoke(&self.client, &holding, until, self.config.report).await;
+        let report = self.config.report;
+        for held in self.holdings.unsettled() {
+            if !Rc::ptr_eq(&held, holding) {
+                lease::revoke(&self.client, &held, until, report).await;
+                continue;
+            }
+            let leases: Vec<_> = held.leases.borrow().iter().map(Rc::clone).collect();
+            for unused in leases.iter().filter(|unused| !unused.is_settled()) {
+                if !lease.is_some_and(|lease| std::ptr::eq(lease, &raw const **unused)) {
+                    lease::revoke_lease(&self.client, &held, unused, until, report).await;
+                }
             }
         }
         self.holdings.tidy();
@@ -433,16 +485,36 @@ impl Desk {
     async fn retire(&self, old: &Current, new: &Rc<Holding>) {
         let report = self.config.report;
         let Some(lease) = &old.lease else { return };
+        let alone = Rc::ptr_eq(&old.holding, new);
         let mut pause = std::time::Duration::from_secs(1);
         loop {
             let until = Moment::now() + self.config.revoke_timeout;
-            if Rc::ptr_eq(&old.holding, new) {
+            if alone {
                 lease::revoke_lease(&self.client, &old.holding, lease, until, report).await;
             } else {
                 lease::revoke(&self.client, &old.holding, until, report).await;
             }
             self.holdings.tidy();
-            if lease.is_settled() || lease.is_denied() || lease.expiry.get() <= Moment::now() {
+            let now = Moment::now();
+            let done = if alone {
+                lease.is_settled()
+                    || lease.was_refused(lease::Reason::Policy)
+                    || lease.expiry.get() <= now
+            } else {
+                let token_ended = old.holding.session.expiry().is_some_and(|at| at <= now);
+                old.holding.is_settled() || token_ended
+            };
+            if done {
+                return;
+            }
+            if !alone && old.holding.token_settled.get() {
+                // The engine has refused, and there is no token any more to ask it again with.
+                report.warn(format_args!(
+                    "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
+                    lease.id,
+                    lease.refusal().map(|refusal| format!(": {}", refusal.words)).unwrap_or_default(),
+                    lease::wall(lease.expiry.get(), now)
+                ));
                 return;
             }
             report.debug(format_args!(

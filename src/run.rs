@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 use std::rc::Rc;
-use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::sync::{Mutex, mpsc};
@@ -10,10 +9,11 @@ use tokio::task::LocalSet;
 
 use crate::auth::{AppRole, Method};
 use crate::cli::Cli;
+use crate::companion::Companion;
 use crate::config::{self, AuthSettings, Config, environment};
 use crate::error::Error;
 use crate::exit::{self, Exit};
-use crate::lease::{self, Holdings};
+use crate::lease::{self, Holdings, Witness};
 use crate::provider::{Desk, Invocation, Provider};
 use crate::report::Reporter;
 use crate::supervise::{self, Machine, Rules, Startup, Stop};
@@ -21,9 +21,6 @@ use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{process, program};
 use crate::vault::{Client, Interrupt, Patience};
-
-/// How long something that is under way when the child ends is waited for.
-const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
@@ -47,16 +44,20 @@ fn prepare(cli: Cli) -> Result<Prepared, Error> {
     let config =
         config::gather(&cli, &environment::Inherited, at_terminal).map_err(Error::Config)?;
     let invocation = find_program(cli)?;
-    let client = Client::new(&config.vault, config.report)
-        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
     // A debugger or a core dump would show the secrets; where this is refused, it is so for all.
     let _forbidden = process::forbid_inspection();
-    let method = read_secrets(&config)?;
+    // From here on there are secrets in memory, and soon more threads.
+    let companion = Companion::start(&config).map_err(|error| Error::System {
+        doing: "start the companion process",
+        reason: error.to_string(),
+    })?;
+    let client = Client::new(&config.vault, config.report)
+        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
     Ok(Prepared {
         config,
         invocation,
+        companion,
         client,
-        method,
     })
 }
 
@@ -73,19 +74,35 @@ fn find_program(cli: Cli) -> Result<Invocation, Error> {
     })
 }
 
-fn read_secrets(config: &Config) -> Result<Method, Error> {
-    match &config.auth {
-        AuthSettings::AppRole(settings) => AppRole::read(settings, config.report)
-            .map(Method::AppRole)
-            .map_err(Error::Config),
-    }
+/// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are
+/// heard meanwhile, which as PID 1 would otherwise have no effect at all.
+async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, Error> {
+    let AuthSettings::AppRole(settings) = &config.auth;
+    let report = config.report;
+    let read = if settings.may_block() {
+        let settings = settings.clone();
+        let reading = tokio::task::spawn_blocking(move || AppRole::read(&settings, report));
+        match supervise::interruptible(reading, signals, &Interrupt::default()).await {
+            Startup::Done(Ok(read)) => read,
+            Startup::Done(Err(lost)) => {
+                return Err(Error::System {
+                    doing: "read the secret id",
+                    reason: lost.to_string(),
+                });
+            }
+            Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
+        }
+    } else {
+        AppRole::read(settings, report)
+    };
+    read.map(Method::AppRole).map_err(Error::Config)
 }
 
 struct Prepared {
     config: Config,
     invocation: Invocation,
+    companion: Option<Companion>,
     client: Client,
-    method: Method,
 }
 
 impl Prepared {
@@ -118,30 +135,41 @@ impl Prepared {
         let Self {
             config,
             invocation,
+            companion,
             client,
-            method,
         } = self;
+        let companion = companion.map(Rc::new);
         let mut signals = Signals::install().map_err(|error| Error::System {
             doing: "handle signals",
             reason: error.to_string(),
         })?;
-        let holdings = Rc::new(Holdings::new(None));
+        let method = read_secrets(&config, &mut signals).await?;
+        let witness = companion
+            .clone()
+            .map(|companion| Box::new(companion) as Box<dyn Witness>);
+        let holdings = Rc::new(Holdings::new(witness));
         let desk = Rc::new(Desk {
             client: Rc::new(client),
             method: Mutex::new(method),
-            holdings: Rc::clone(&holdings),
+            holdings,
+            companion,
             config,
         });
         let outcome = obtain_and_run(&desk, invocation, &mut signals).await;
-        let keep = outcome.is_ok() && !desk.config.revoke;
-        if keep {
-            return outcome;
-        }
         if let Err(error) = &outcome {
             tell(desk.config.report, error);
         }
-        give_back(&desk, &mut signals).await;
-        Ok(conclude(&desk, &outcome))
+        // Without a child there is nobody to leave anything to.
+        let exit = if desk.config.revoke || outcome.is_err() {
+            give_back(&desk, &mut signals).await;
+            conclude(&desk, &outcome)
+        } else {
+            outcome?
+        };
+        if let Some(companion) = &desk.companion {
+            companion.dismiss();
+        }
+        Ok(exit)
     }
 }
 
@@ -155,14 +183,22 @@ async fn obtain_and_run(
     let interrupt = Interrupt::default();
     let until = Moment::now() + config.start_timeout;
     let patience = Patience::new(until, config.retries(), config.report, &interrupt);
-    let acquisition =
-        match supervise::interruptible(desk.first(&patience), signals, &interrupt).await {
-            Startup::Done(acquisition) => acquisition?,
-            Startup::Interrupted(signal, _too_late) => return Err(Error::Interrupted(signal)),
-        };
+    let acquisition = match supervise::interruptible(desk.first(&patience), signals, &interrupt)
+        .await
+    {
+        Startup::Done(acquisition) => acquisition?,
+        Startup::Interrupted(signal, Some(_in_time)) => return Err(Error::Interrupted(signal)),
+        Startup::Interrupted(signal, None) => {
+            config.report.warn(
+                "interrupted before the server had answered: if that was the login, a use of the secret id may be \
+                 spent, and if a wrapping token was being opened, it is spent",
+            );
+            return Err(Error::Interrupted(signal));
+        }
+    };
     let (sender, mut news) = mpsc::unbounded_channel();
     let mut provider = Provider::new(Rc::clone(desk), invocation, sender);
-    let child = provider.start_first(acquisition)?;
+    let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
     });
@@ -172,13 +208,15 @@ async fn obtain_and_run(
     };
     let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
     provider
-        .finish(Moment::now() + LAST_ANSWER.min(config.revoke_timeout))
+        .finish(Moment::now() + supervise::LAST_ANSWER.min(config.revoke_timeout))
         .await;
     exit
 }
 
 /// Revokes what is held, within its bound. A signal shortens that, another one ends it.
 async fn give_back(desk: &Desk, signals: &mut Signals) {
+    // Those that came while the child ran were about the child.
+    signals.forget();
     let bound = Moment::now() + desk.config.revoke_timeout;
     let work = lease::revoke_all(&desk.client, &desk.holdings, bound, desk.config.report);
     supervise::bounded(work, bound, signals).await;
@@ -186,14 +224,18 @@ async fn give_back(desk: &Desk, signals: &mut Signals) {
 
 /// The exit of a run that has been cleaned up, after telling what could not be.
 fn conclude(desk: &Desk, outcome: &Result<Exit, Error>) -> Exit {
-    let now = Moment::now();
-    let left = desk.holdings.left(now);
+    let left = desk.holdings.left();
     for left in &left {
-        let at = lease::wall(left.expiry, now);
-        let message = format!(
-            "{} could not be revoked: {}; it ends by itself at {at}",
-            left.what, left.words
+        let end = left.expiry.map_or_else(
+            || "it does not end by itself".to_owned(),
+            |expiry| {
+                format!(
+                    "it ends by itself at {}",
+                    lease::wall(expiry, Moment::now())
+                )
+            },
         );
+        let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
         match &left.hint {
             Some(hint) => desk.config.report.warn_with(message, hint),
             None => desk.config.report.warn(message),
@@ -222,11 +264,13 @@ fn tell(report: Reporter, error: &Error) {
 
 /// What the command line's parser has to say: help goes to standard output, all else does not.
 fn explain_usage(usage: &clap::Error) -> Exit {
-    // A terminal or pipe that does not take the text is no reason for another exit code.
-    let _printed = usage.print();
-    if usage.use_stderr() {
-        Exit::Code(exit::FAILURE)
-    } else {
-        Exit::Code(0)
+    if !usage.use_stderr() {
+        // A pipe that does not take the text is no reason for another exit code.
+        let _printed = usage.print();
+        return Exit::Code(0);
     }
+    let text = usage.render().to_string();
+    let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Reporter::default().error(words, None);
+    Exit::Code(exit::FAILURE)
 }

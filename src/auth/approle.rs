@@ -1,5 +1,6 @@
 //! AppRole: a role id, and a secret id that may be absent or response-wrapped.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -25,6 +26,20 @@ pub struct AppRoleSettings {
     pub secret_id: SecretIdSettings,
     /// Whether the secret id's file is deleted once the login succeeded.
     pub remove_file: bool,
+}
+
+impl AppRoleSettings {
+    /// Whether reading it all may take as long as somebody else likes.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        let secret_id = match &self.secret_id {
+            SecretIdSettings::None => None,
+            SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
+                Some(source)
+            }
+        };
+        self.role_id.may_block() || secret_id.is_some_and(Source::may_block)
+    }
 }
 
 /// Where the secret id is, and in which form.
@@ -130,12 +145,22 @@ impl AppRole {
         {
             fields.insert("secret_id".to_owned(), secret_id.expose().as_str().into());
         }
-        let login = || client.login(&self.mount, body.clone(), remaining(patience));
+        let (mount, spent) = (&self.mount, Cell::new(0u64));
+        let body = &body;
+        let login = || async {
+            let answer = client.login(mount, body.clone(), remaining(patience)).await;
+            // A use is gone as soon as the server has acted, whether or not its answer came.
+            let acted = match &answer {
+                Ok(_) => true,
+                Err(failure) => failure.may_have_acted() || failure.status() == Some(500),
+            };
+            spent.set(spent.get() + u64::from(acted));
+            answer
+        };
         let answer = patience
             .insist(client, "log in", Failure::is_transient, login)
             .await;
-        // Whatever the answer was, a use may be gone.
-        self.uses = self.uses.map(|uses| uses.saturating_sub(1));
+        self.uses = self.uses.map(|uses| uses.saturating_sub(spent.get()));
         let answer = answer.map_err(|failure| self.explain(failure, patience))?;
         self.remove_file();
         Ok(Session::new(answer, Moment::now()))
@@ -199,6 +224,9 @@ impl AppRole {
                  (--namespace, VAULT_NAMESPACE)?",
                 self.mount
             )),
+            Failure::Refused { status: 404, .. } if failure.says("namespace") => {
+                Some("is the namespace right (--namespace, VAULT_NAMESPACE)?".to_owned())
+            }
             Failure::Refused { status: 404, .. } => {
                 Some(format!("there is no auth method at auth/{}: --auth-mount, VAULTEXEC_AUTH_MOUNT", self.mount))
             }

@@ -46,6 +46,30 @@ impl Session {
         }
     }
 
+    /// A token that was obtained by another process.
+    #[must_use]
+    pub fn known(
+        token: Sensitive<String>,
+        batch: bool,
+        ours: bool,
+        uses: Option<u64>,
+        expiry: Option<Moment>,
+    ) -> Self {
+        let granted_at = Moment::now();
+        Self {
+            token,
+            granted_at,
+            duration: expiry
+                .map(|expiry| expiry.since(granted_at))
+                .unwrap_or_default(),
+            renewable: false,
+            batch,
+            ours,
+            uses: Cell::new(uses),
+            expiry: Cell::new(expiry),
+        }
+    }
+
     /// When the token ends by itself, as of the last renewal; never, if absent.
     #[must_use]
     pub const fn expiry(&self) -> Option<Moment> {

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::sensitive::Sensitive;
-use crate::vault::{Client, Document, Failure, Patience};
+use crate::vault::{Client, Document, Failure, NOT_THE_API, Patience};
 
 use super::approle::remaining;
 
@@ -25,6 +25,7 @@ pub async fn open(
     path: &CreationPath,
 ) -> Result<Document, Error> {
     let doing = "open the wrapping token";
+    let mut tries = 0;
     loop {
         let lookup = || client.wrapping_lookup(token, remaining(patience));
         // A lookup spends nothing: it may be asked again, also when its answer was lost.
@@ -33,12 +34,12 @@ pub async fn open(
         let info = patience
             .insist(client, doing, retry, lookup)
             .await
-            .map_err(|failure| refused(failure, patience))?;
+            .map_err(|failure| refused(failure, Call::Lookup, patience))?;
         if !path.allows(&info.creation_path) {
             return Err(Error::Wrapping {
                 message: format!(
                     "the wrapping token was made at {}, not at {path}; it has not been opened",
-                    info.creation_path
+                    capped(&info.creation_path)
                 ),
                 hint: "somebody may have opened the right token and wrapped something again: treat it as stolen \
                        unless you know better. If the path is right, say so with --wrapping-path \
@@ -51,34 +52,54 @@ pub async fn open(
             // The server has said that it did not open it, or never got the request: the next turn
             // looks again whether the token is still whole before it is shown a second time.
             Err(failure)
-                if failure.is_transient() && patience.pause(client, doing, &failure).await => {}
-            Err(failure) => return Err(refused(failure, patience)),
+                if failure.is_transient()
+                    && patience.pause(client, doing, tries, &failure).await =>
+            {
+                tries += 1;
+            }
+            Err(failure) => return Err(refused(failure, Call::Unwrap, patience)),
         }
     }
 }
 
-fn refused(failure: Failure, patience: &Patience<'_>) -> Error {
+/// As much of the server's text as a person wants to read.
+fn capped(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// The two calls: a look spends nothing, so that only the other one can lose what is in the token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Lookup,
+    Unwrap,
+}
+
+fn refused(failure: Failure, call: Call, patience: &Patience<'_>) -> Error {
     if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
         return Error::Interrupted(signal);
     }
     let message = match &failure {
+        // Whoever does not speak the API cannot know the token.
         Failure::Refused {
             status: 400 | 403 | 404,
             ..
-        } => {
+        } if !failure.says(NOT_THE_API) => {
             format!("the wrapping token is spent, expired or unknown: {failure}")
         }
-        Failure::Lost(_) | Failure::Malformed { .. } => {
+        Failure::Lost(_) | Failure::Malformed { .. } if call == Call::Unwrap => {
             format!(
                 "the wrapping token may have been opened, but what was in it is lost: {failure}"
             )
         }
         _ => {
             let hint = crate::error::hints::for_failure(&failure);
-            let path = "sys/wrapping/unwrap".to_owned();
+            let path = match call {
+                Call::Lookup => "sys/wrapping/lookup",
+                Call::Unwrap => "sys/wrapping/unwrap",
+            };
             return Error::Server {
                 doing: "open the wrapping token",
-                path,
+                path: path.to_owned(),
                 failure,
                 hint,
             };

@@ -105,9 +105,10 @@ fn parse_proxy(value: &Value, lookup: &Lookup<'_>) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::environment::Given;
 
     fn parsed(text: &str) -> (Vec<Address>, Vec<String>) {
-        let environment = vec![];
+        let environment = Given(vec![]);
         let lookup = Lookup::new(&environment);
         let value = Value {
             text: text.to_owned(),
@@ -153,15 +154,15 @@ mod tests {
 
     #[test]
     fn vaults_own_proxy_wins_and_this_host_needs_none() {
-        let environment = vec![
+        let environment = Given(vec![
             ("HTTPS_PROXY", "http://p:1"),
             ("VAULT_HTTP_PROXY", "http://v:2"),
-        ];
+        ]);
         assert_eq!(
             proxy(&Lookup::new(&environment)),
             Proxy::Always(Url::parse("http://v:2").expect("a URL"))
         );
-        let environment = vec![("https_proxy", "p:1"), ("NO_PROXY", "example.com")];
+        let environment = Given(vec![("https_proxy", "p:1"), ("NO_PROXY", "example.com")]);
         let Proxy::Environment {
             http,
             https,

@@ -34,17 +34,21 @@ pub fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
+/// An environment that a test makes up.
 #[cfg(test)]
-impl Environment for Vec<(&str, &str)> {
+#[derive(Clone, Debug)]
+pub struct Given<'a>(pub Vec<(&'a str, &'a str)>);
+
+#[cfg(test)]
+impl Environment for Given<'_> {
     fn variable(&self, name: &str) -> Option<OsString> {
-        self.iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| OsString::from(value))
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| OsString::from(value))
     }
 
     fn all(&self) -> Vec<(OsString, OsString)> {
-        self.iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+        let all = self.0.iter();
+        all.map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect()
     }
 }

@@ -2,10 +2,12 @@
 //! system only for certificates; secrets are named here, and read later.
 
 mod address;
+mod approle;
 mod bounds;
 pub mod environment;
 mod gather;
 mod problem;
+mod server;
 pub mod source;
 mod value;
 

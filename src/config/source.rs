@@ -64,6 +64,16 @@ impl Source {
         }
     }
 
+    /// Whether reading it may take as long as somebody else likes: a pipe, a terminal.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        match self {
+            Self::Flag { .. } | Self::Variable(_) => false,
+            Self::File { path, .. } => path.metadata().is_ok_and(|metadata| !metadata.is_file()),
+            Self::StandardInput { .. } => true,
+        }
+    }
+
     /// Reads the secret.
     ///
     /// # Errors
@@ -91,6 +101,11 @@ impl Source {
             .trim();
         if text.is_empty() {
             return Err(wrong("it is empty".to_owned()));
+        }
+        if !text.is_ascii() {
+            return Err(wrong(
+                "it holds a character that no id or token has".to_owned(),
+            ));
         }
         let json = text.starts_with('{');
         if text

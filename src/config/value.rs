@@ -157,6 +157,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::environment::Given;
 
     #[test]
     fn durations_are_read_as_the_official_client_does() {
@@ -181,12 +182,12 @@ mod tests {
 
     #[test]
     fn bao_wins_over_vault_and_empty_is_not_set() {
-        let environment = vec![
+        let environment = Given(vec![
             ("VAULT_ADDR", "v"),
             ("BAO_ADDR", "b"),
             ("BAO_NAMESPACE", ""),
             ("VAULT_NAMESPACE", "n"),
-        ];
+        ]);
         let lookup = Lookup::new(&environment);
         assert_eq!(
             lookup

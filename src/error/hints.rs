@@ -15,13 +15,14 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
         Failure::Tls(reason) if reason.contains("not valid for name") => {
             "the server's certificate is for another name: --tls-server-name (VAULT_TLS_SERVER_NAME)"
         }
+        Failure::Tls(reason) if reason.contains("CertificateRequired") => {
+            "the server asks for a client certificate: --client-cert (VAULT_CLIENT_CERT), --client-key (VAULT_CLIENT_KEY)"
+        }
         Failure::Tls(reason) if reason.contains("corrupt message") => {
             "this address may speak plain http: then it begins with http://"
         }
-        Failure::Refused { errors, .. }
-            if errors.iter().any(|words| words.contains("speaks https")) =>
-        {
-            "begin the address with https://"
+        Failure::Tls(reason) if reason.contains("speaks https") => {
+            "begin the address with https:// (--address, VAULT_ADDR)"
         }
         Failure::Refused {
             status: 503,
@@ -41,4 +42,22 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
 #[must_use]
 pub fn policy(path: &str, capability: &str) -> String {
     format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}")
+}
+
+/// What a role's policy lacks.
+#[must_use]
+pub fn needed_line(path: &str, capability: &str) -> String {
+    format!(
+        "the role's policy needs this line: {}",
+        policy(path, capability)
+    )
+}
+
+/// What a policy needs so that a lease can be revoked by itself.
+#[must_use]
+pub fn revocation(lease_id: &str) -> String {
+    let role = lease_id.rsplit_once('/').map_or(lease_id, |(role, _)| role);
+    let one_role = policy(&format!("sys/leases/revoke/{role}/*"), "update");
+    let line = needed_line("sys/leases/revoke", "update");
+    format!("{line}, or for this role's leases alone: {one_role}")
 }

@@ -46,7 +46,9 @@ impl Acquisition {
             duration: lease.duration,
             fixed: (!lease.renewable).then_some(Cause::NotRenewable(Subject::Lease)),
         };
-        Schedule::new(token, Some(grant), session.uses(), lease_ttl, &mut chance)
+        // A lease that says nothing of its end has none that could be met.
+        let grant = Some(grant).filter(|grant| !grant.duration.is_zero());
+        Schedule::new(token, grant, session.uses(), lease_ttl, &mut chance)
     }
 }
 
@@ -74,14 +76,16 @@ pub async fn acquire(
     let session = Rc::clone(&holding.session);
     let doing = "read credentials";
     let read = || async {
-        // Until there is an answer, there may be a lease.
-        holding.unknown_lease.set(true);
+        // Until there is an answer, there may be a lease; and one that was lost stays lost,
+        // whatever becomes of the next try.
+        let lost = holding.unknown_lease.get();
+        holdings.begin_read(&holding);
         session.spend_use();
         let answer = client
             .read(path, &session.token, patience.until.since(Moment::now()))
             .await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
-        holding.unknown_lease.set(acted);
+        holding.unknown_lease.set(lost || acted);
         answer
     };
     let answer = patience
@@ -89,20 +93,23 @@ pub async fn acquire(
         .await;
     let answer = answer.map_err(|failure| explain(failure, path, &session, patience))?;
     let now = Moment::now();
+    let terms = answer.terms();
+    let (duration, renewable) = terms.clone().unwrap_or_default();
     let lease = answer.lease_id.map(|id| {
         let lease = Rc::new(Lease {
             id,
             granted_at: now,
-            duration: answer.lease_duration,
-            renewable: answer.renewable,
-            expiry: Cell::new(now + answer.lease_duration),
+            duration,
+            renewable,
+            expiry: Cell::new(now + duration),
             state: RefCell::new(State::Held),
         });
         holdings.add_lease(&holding, Rc::clone(&lease));
         lease
     });
     // Only now: whatever is wrong with the rest, the lease is known and will be revoked.
-    let credentials = Credentials::read(&answer.document).map_err(|failure| Error::Credentials {
+    let credentials = terms.and_then(|_| Credentials::read(&answer.document));
+    let credentials = credentials.map_err(|failure| Error::Credentials {
         path: path.to_owned(),
         problem: failure.to_string(),
         hint: Some(

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::Session;
+use crate::error::hints;
 use crate::sys::clock::Moment;
 
 /// A lease.
@@ -34,15 +35,28 @@ pub enum State {
     Revoked,
     /// Its token is revoked, and the server has it in its queue.
     ThroughToken,
-    /// The last try to revoke it failed with these words.
-    Failed {
-        /// The server's, or what kept them from us.
-        words: String,
-        /// What to do about it.
-        hint: Option<String>,
-        /// Whether it was the engine that refused: then its token's revocation will not help.
-        by_engine: bool,
-    },
+    /// The last try to revoke it failed.
+    Failed(Refusal),
+}
+
+/// Why something could not be revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's words, or what kept them from us.
+    pub words: String,
+    /// What that means.
+    pub reason: Reason,
+}
+
+/// What a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The token's policy forbids it.
+    Policy,
+    /// The engine, or the database behind it, would not: its token cannot take the lease along.
+    Engine,
+    /// There was no answer, or one that says nothing of the lease.
+    Unclear,
 }
 
 impl Lease {
@@ -51,13 +65,21 @@ impl Lease {
     pub fn is_settled(&self) -> bool {
         matches!(*self.state.borrow(), State::Revoked | State::ThroughToken)
     }
-}
 
-impl Lease {
-    /// Whether the policy forbids revoking it by itself.
+    /// Why it could not be revoked, if that was tried.
     #[must_use]
-    pub fn is_denied(&self) -> bool {
-        matches!(*self.state.borrow(), State::Failed { hint: Some(_), .. })
+    pub fn refusal(&self) -> Option<Refusal> {
+        match &*self.state.borrow() {
+            State::Failed(refusal) => Some(refusal.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether it could not be revoked for this reason.
+    #[must_use]
+    pub fn was_refused(&self, reason: Reason) -> bool {
+        self.refusal()
+            .is_some_and(|refusal| refusal.reason == reason)
     }
 }
 
@@ -72,6 +94,8 @@ pub struct Holding {
     pub unknown_lease: Cell<bool>,
     /// Whether the token is revoked, or gone.
     pub token_settled: Cell<bool>,
+    /// Why the token could not be revoked, if that was tried.
+    pub token_refusal: RefCell<Option<Refusal>>,
 }
 
 impl Holding {
@@ -80,6 +104,61 @@ impl Holding {
     pub fn is_settled(&self) -> bool {
         self.token_settled.get() && self.leases.borrow().iter().all(|lease| lease.is_settled())
     }
+
+    fn left(&self) -> Vec<Left> {
+        let token_ends = self.session.expiry();
+        let leases = self.leases.borrow();
+        let mut left: Vec<Left> = leases
+            .iter()
+            .filter(|lease| !lease.is_settled())
+            .map(|lease| {
+                let refusal = lease.refusal();
+                let policy = lease.was_refused(Reason::Policy);
+                let ends = lease.expiry.get();
+                Left {
+                    what: format!("the lease {}", lease.id),
+                    words: refusal.map_or_else(no_time, |refusal| refusal.words),
+                    hint: policy.then(|| hints::revocation(&lease.id)),
+                    expiry: Some(token_ends.map_or(ends, |token| token.min(ends))),
+                }
+            })
+            .collect();
+        if self.token_settled.get() {
+            return left;
+        }
+        let refusal = self.token_refusal.borrow().clone();
+        let policy = refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.reason == Reason::Policy);
+        let words = refusal.map_or_else(no_time, |refusal| refusal.words);
+        let hint = policy.then(|| hints::needed_line("auth/token/revoke-self", "update"));
+        if self.unknown_lease.get() {
+            let token = if self.session.batch {
+                "its token is a batch token".to_owned()
+            } else {
+                words
+            };
+            left.push(Left {
+                what: "a lease whose id is not known, because the answer with it was lost,"
+                    .to_owned(),
+                words: token,
+                hint,
+                expiry: token_ends,
+            });
+        } else if left.is_empty() {
+            left.push(Left {
+                what: "the token".to_owned(),
+                words,
+                hint,
+                expiry: token_ends,
+            });
+        }
+        left
+    }
+}
+
+fn no_time() -> String {
+    "there was no time left".to_owned()
 }
 
 /// Something that could not be revoked.
@@ -91,8 +170,8 @@ pub struct Left {
     pub words: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// When it ends by itself.
-    pub expiry: Moment,
+    /// When it ends by itself, if it does.
+    pub expiry: Option<Moment>,
 }
 
 /// Told of every change, so that somebody else can clean up if this process cannot.
@@ -126,6 +205,7 @@ impl Holdings {
             leases: RefCell::default(),
             unknown_lease: Cell::new(false),
             token_settled: Cell::new(!ours),
+            token_refusal: RefCell::default(),
         });
         self.all.borrow_mut().push(Rc::clone(&holding));
         self.tell();
@@ -135,6 +215,12 @@ impl Holdings {
     /// Enters a lease that hangs on the holding's token.
     pub fn add_lease(&self, holding: &Holding, lease: Rc<Lease>) {
         holding.leases.borrow_mut().push(lease);
+        self.tell();
+    }
+
+    /// A read of credentials begins, whose answer may be lost with this process.
+    pub fn begin_read(&self, holding: &Holding) {
+        holding.unknown_lease.set(true);
         self.tell();
     }
 
@@ -159,50 +245,11 @@ impl Holdings {
 
     /// What is left behind, in words: nothing if all is well.
     #[must_use]
-    pub fn left(&self, now: Moment) -> Vec<Left> {
-        let mut left = Vec::new();
-        for holding in self.unsettled() {
-            for lease in holding
-                .leases
-                .borrow()
-                .iter()
-                .filter(|lease| !lease.is_settled())
-            {
-                let (words, hint) = match &*lease.state.borrow() {
-                    State::Failed { words, hint, .. } => (words.clone(), hint.clone()),
-                    _ => ("there was no time left".to_owned(), None),
-                };
-                let expiry = lease.expiry.get().min(
-                    holding
-                        .session
-                        .expiry()
-                        .unwrap_or_else(|| lease.expiry.get()),
-                );
-                left.push(Left {
-                    what: format!("the lease {}", lease.id),
-                    words,
-                    hint,
-                    expiry,
-                });
-            }
-            if holding.unknown_lease.get() && !holding.token_settled.get() {
-                left.push(Left {
-                    what: "a lease whose id is not known".to_owned(),
-                    words: "the answer with its id was lost, and its token could not be revoked"
-                        .to_owned(),
-                    hint: None,
-                    expiry: holding.session.expiry().unwrap_or(now),
-                });
-            } else if left.is_empty() && !holding.token_settled.get() {
-                left.push(Left {
-                    what: "the token".to_owned(),
-                    words: "the server could not be asked".to_owned(),
-                    hint: None,
-                    expiry: holding.session.expiry().unwrap_or(now),
-                });
-            }
-        }
-        left
+    pub fn left(&self) -> Vec<Left> {
+        self.unsettled()
+            .iter()
+            .flat_map(|holding| holding.left())
+            .collect()
     }
 
     fn tell(&self) {

@@ -1,6 +1,7 @@
 //! The task that keeps one set of credentials alive. It carries out the schedule's steps, and says
 //! when there is something to decide; what becomes of the child is not its business.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -33,15 +34,16 @@ pub enum Event {
 
 /// Who renews. The server, or a test's.
 pub trait Renew {
-    /// Renews the token or the lease.
+    /// Renews the token or the lease, or gives up after `limit`.
     fn renew(
         &self,
         subject: Subject,
         increment: Duration,
+        limit: Duration,
     ) -> impl Future<Output = Result<Renewed, Failure>>;
 
-    /// Whether the token is still good; no news is good news.
-    fn token_is_alive(&self) -> impl Future<Output = bool>;
+    /// Whether the token is still good; no news within `limit` is good news.
+    fn token_is_alive(&self, limit: Duration) -> impl Future<Output = bool>;
 
     /// Turns to another address of the server.
     fn use_next_address(&self);
@@ -62,28 +64,34 @@ pub struct OnServer {
 }
 
 impl Renew for OnServer {
-    async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
+    async fn renew(
+        &self,
+        subject: Subject,
+        increment: Duration,
+        limit: Duration,
+    ) -> Result<Renewed, Failure> {
         let session = &self.holding.session;
         session.spend_use();
         match (subject, &self.lease) {
             (Subject::Lease, Some(lease)) => {
                 self.client
-                    .renew_lease(&lease.id, increment, &session.token, Duration::MAX)
+                    .renew_lease(&lease.id, increment, &session.token, limit)
                     .await
             }
             _ => {
                 self.client
-                    .renew_self(increment, &session.token, Duration::MAX)
+                    .renew_self(increment, &session.token, limit)
                     .await
             }
         }
     }
 
-    async fn token_is_alive(&self) -> bool {
+    async fn token_is_alive(&self, limit: Duration) -> bool {
         let session = &self.holding.session;
         session.spend_use();
-        let looked = self.client.lookup_self(&session.token, Duration::MAX).await;
-        looked.err().and_then(|failure| failure.status()) != Some(403)
+        let looked = self.client.lookup_self(&session.token, limit).await;
+        // A policy that forbids the question says nothing of the token.
+        !looked.is_err_and(|failure| failure.status() == Some(403) && !failure.is_policy())
     }
 
     fn use_next_address(&self) {
@@ -113,12 +121,25 @@ pub struct Keeper<R, C> {
     pub commands: mpsc::UnboundedReceiver<Command>,
     /// What there is to decide.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Whether an end that the server could not be asked about was told; not at first.
+    pub told_end: bool,
 }
 
-impl<R: Renew, C: Clock> Keeper<R, C> {
+impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
     /// Runs until nobody listens any more.
     pub async fn run(mut self) {
-        self.say_deadline(None);
+        match self.schedule.expiry() {
+            Some(expiry) if self.schedule.deadline().is_none() => {
+                let at = wall(expiry, self.clock.now());
+                self.report.info(format_args!(
+                    "the credentials end at {at} unless they are renewed"
+                ));
+            }
+            _ => self.say_deadline(None),
+        }
+        let clock = self.clock.clone();
+        // One for all turns: a suspension while something is carried out counts too.
+        let mut resumed = pin!(clock.resumed());
         loop {
             let next = self.schedule.next();
             let due = async {
@@ -139,6 +160,11 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     }
                     None => return,
                 },
+                () = &mut resumed => {
+                    resumed.set(clock.resumed());
+                    self.report.info("the host was suspended: looking at the lease");
+                    self.schedule.look_now(self.clock.now());
+                }
                 step = due => self.carry_out(step).await,
             }
         }
@@ -160,7 +186,8 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
 
     async fn renew(&mut self, subject: Subject, increment: Duration) {
         let before = self.schedule.deadline();
-        let result = self.renewer.renew(subject, increment).await;
+        let limit = self.schedule.patience(self.clock.now());
+        let result = self.renewer.renew(subject, increment, limit).await;
         // Chance is drawn once a step, and time is read after the answer: the server counts from
         // the moment it answered, and an expiry that is taken for later than it is would be worse.
         let chance = fastrand::f64();
@@ -173,6 +200,7 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                 self.report
                     .info(format_args!("renewed the {subject} for {granted}"));
                 self.schedule.renewed(subject, renewed, now, chance);
+                self.told_end = false;
             }
             Err(failure) => self.renewal_failed(subject, &failure).await,
         }
@@ -184,7 +212,8 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
         let verdict = match judge(subject, failure) {
             Verdict::Unclear => {
                 self.schedule.used_token(chance);
-                if self.renewer.token_is_alive().await {
+                let limit = self.schedule.patience(self.clock.now());
+                if self.renewer.token_is_alive(limit).await {
                     Verdict::Final(Cause::Denied(subject))
                 } else {
                     Verdict::Final(Cause::Lost(Subject::Token))
@@ -217,7 +246,13 @@ impl<R: Renew, C: Clock> Keeper<R, C> {
                     "cannot renew the {subject} now: {failure}; trying again, {} left",
                     short(left)
                 );
-                if self.first_failure(subject) {
+                let ended = self.schedule.expiry().is_some_and(|expiry| expiry <= now);
+                if ended && !self.told_end {
+                    self.told_end = true;
+                    self.report.warn(format_args!(
+                        "the credentials have ended, as far as can be told: {failure}; trying again"
+                    ));
+                } else if self.first_failure(subject) {
                     self.report.warn(message);
                 } else {
                     self.report.debug(message);
@@ -276,6 +311,10 @@ fn judge(subject: Subject, failure: &Failure) -> Verdict {
             Verdict::Final(Cause::NotRenewable(subject))
         }
         Some(400) if failure.says("lease not found") || failure.says("invalid lease") => {
+            Verdict::Final(Cause::Lost(subject))
+        }
+        // The lease is there, but the database has no such role any more: undefined_object.
+        Some(400) if subject == Subject::Lease && failure.says("SQLSTATE 42704") => {
             Verdict::Final(Cause::Lost(subject))
         }
         Some(400) if subject == Subject::Token && failure.says("cannot be renewed") => {

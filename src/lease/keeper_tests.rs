@@ -8,17 +8,24 @@ use crate::lease::Grant;
 use crate::report::{Format, Level};
 
 /// tokio's clock, which a test pauses: it jumps to the next timer when nothing else is to be done.
-#[derive(Clone, Copy)]
-struct PausedClock(tokio::time::Instant);
+#[derive(Clone)]
+struct PausedClock {
+    start: tokio::time::Instant,
+    resumed: Rc<tokio::sync::Notify>,
+}
 
 impl Clock for PausedClock {
     fn now(&self) -> Moment {
-        Moment::since_boot(self.0.elapsed())
+        Moment::since_boot(self.start.elapsed())
     }
 
     async fn sleep_until(&self, moment: Moment) {
         let since_start = moment.since(Moment::since_boot(Duration::ZERO));
-        tokio::time::sleep_until(self.0 + since_start).await;
+        tokio::time::sleep_until(self.start + since_start).await;
+    }
+
+    async fn resumed(&self) {
+        self.resumed.notified().await;
     }
 }
 
@@ -30,7 +37,12 @@ struct Script {
 }
 
 impl Renew for Rc<Script> {
-    async fn renew(&self, subject: Subject, increment: Duration) -> Result<Renewed, Failure> {
+    async fn renew(
+        &self,
+        subject: Subject,
+        increment: Duration,
+        _limit: Duration,
+    ) -> Result<Renewed, Failure> {
         let now = self.clock.now().since(Moment::since_boot(Duration::ZERO));
         self.asked.borrow_mut().push((subject, now.as_secs()));
         let answer = self.answers.borrow_mut().pop_front();
@@ -40,7 +52,7 @@ impl Renew for Rc<Script> {
         }))
     }
 
-    async fn token_is_alive(&self) -> bool {
+    async fn token_is_alive(&self, _limit: Duration) -> bool {
         self.alive
     }
 
@@ -57,7 +69,10 @@ type Ends = (
 
 /// Starts a keeper of a lease of an hour and a token of a day.
 fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
-    let clock = PausedClock(tokio::time::Instant::now());
+    let clock = PausedClock {
+        start: tokio::time::Instant::now(),
+        resumed: Rc::default(),
+    };
     let grant = |seconds| Grant {
         at: clock.now(),
         duration: Duration::from_secs(seconds),
@@ -66,7 +81,7 @@ fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
     let script = Rc::new(Script {
         answers: RefCell::new(answers.into()),
         asked: RefCell::default(),
-        clock,
+        clock: clock.clone(),
         alive,
     });
     let (command, commands) = mpsc::unbounded_channel();
@@ -87,6 +102,7 @@ fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
         },
         commands,
         events,
+        told_end: false,
     };
     tokio::task::spawn_local(keeper.run());
     (script, command, event)
@@ -194,6 +210,14 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
             true,
             None,
         ),
+        (
+            refused(
+                400,
+                "failed to renew entry: ERROR: role \"v-x\" does not exist (SQLSTATE 42704)",
+            ),
+            true,
+            Some(Cause::Lost(Subject::Lease)),
+        ),
         (refused(500, "internal error"), true, None),
         (Err(Failure::Lost("reset".to_owned())), true, None),
         (Err(Failure::Tls("expired".to_owned())), true, None),
@@ -249,5 +273,19 @@ fn a_failed_act_comes_again_later_each_time() {
             }
             command.send(Command::ActFailed(None)).expect("it listens");
         }
+    });
+}
+
+#[test]
+fn after_a_suspension_it_renews_at_once() {
+    paused(async {
+        let (script, _command, _events) = start(vec![], true);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        script.clock.resumed.notify_one();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            *script.asked.borrow(),
+            [(Subject::Token, 600), (Subject::Lease, 600)]
+        );
     });
 }

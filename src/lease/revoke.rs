@@ -7,8 +7,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::holdings::{Holding, Holdings, Lease, State};
-use crate::error::hints;
+use super::holdings::{Holding, Holdings, Lease, Reason, Refusal, State};
+use super::schedule::growing;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Failure, Revoked, full_jitter};
@@ -19,9 +19,36 @@ const TOKENS_SHARE: f64 = 0.3;
 /// Revokes everything that is held, until a moment. What has become of it is in the holdings,
 /// also when the future is dropped before it is done.
 pub async fn revoke_all(client: &Client, holdings: &Holdings, until: Moment, report: Reporter) {
+    let mut rest = u32::try_from(holdings.unsettled().len()).unwrap_or(u32::MAX);
     for holding in holdings.unsettled() {
-        revoke(client, &holding, until, report).await;
+        // Each has its share, and what those before it left of theirs.
+        let now = Moment::now();
+        let share = now + until.since(now) / rest.max(1);
+        revoke(client, &holding, share, report).await;
         holdings.tidy();
+        rest = rest.saturating_sub(1);
+    }
+}
+
+/// Revokes everything that is held, by and by: each try has `budget`, and there is another one at
+/// growing intervals until nothing is held, what is held has ended by itself, or `until` has come.
+pub async fn give_back_patiently(
+    client: &Client,
+    holdings: &Holdings,
+    budget: Duration,
+    until: Moment,
+    report: Reporter,
+) {
+    for tries in 0.. {
+        revoke_all(client, holdings, Moment::now() + budget, report).await;
+        let now = Moment::now();
+        let ended = |expiry: Option<Moment>| expiry.is_some_and(|expiry| expiry <= now);
+        let over = holdings.left().iter().all(|left| ended(left.expiry));
+        let pause = growing(tries, fastrand::f64());
+        if over || now + pause >= until {
+            return;
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -37,14 +64,7 @@ pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: R
     if holding.token_settled.get() && holding.session.ours {
         // What could not be revoked by itself went with its token, unless the engine refused.
         for lease in leases.iter().filter(|lease| !lease.is_settled()) {
-            let refused = matches!(
-                &*lease.state.borrow(),
-                State::Failed {
-                    by_engine: true,
-                    ..
-                }
-            );
-            if !refused {
+            if !lease.was_refused(Reason::Engine) {
                 report.info(format_args!(
                     "the lease {} is revoked with its token, so the server does not say whether the database has \
                      dropped the role",
@@ -89,12 +109,10 @@ pub async fn revoke_lease(
     loop {
         // The very last use ends the token, and with it the lease: that is revoking the token.
         if session.uses().is_some_and(|uses| uses < 2) {
-            let words = "the token's uses are spent".to_owned();
-            lease.state.replace(State::Failed {
-                words,
-                hint: None,
-                by_engine: false,
-            });
+            lease.state.replace(State::Failed(Refusal {
+                words: "the token's uses are spent".to_owned(),
+                reason: Reason::Unclear,
+            }));
             return;
         }
         session.spend_use();
@@ -118,14 +136,20 @@ pub async fn revoke_lease(
             }
             Err(failure) => failure,
         };
-        let denied = failure.status() == Some(403);
-        let hint = denied.then(|| policy(lease));
-        let by_engine = failure.status() == Some(400);
-        lease.state.replace(State::Failed {
-            words: failure.to_string(),
-            hint,
-            by_engine,
-        });
+        let reason = match failure.status() {
+            Some(403) => Reason::Policy,
+            Some(400) => Reason::Engine,
+            _ => Reason::Unclear,
+        };
+        // What the engine has said is worth more than that a later try got no answer. With a
+        // policy that forbids the question it cannot have been the engine.
+        if reason != Reason::Unclear || !lease.was_refused(Reason::Engine) {
+            let words = failure.to_string();
+            lease
+                .state
+                .replace(State::Failed(Refusal { words, reason }));
+        }
+        let denied = reason == Reason::Policy;
         if denied && !by_path {
             // A policy can allow one role's leases only by the form with the lease in the path.
             by_path = true;
@@ -144,13 +168,11 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
     }
     if session.batch {
         // It cannot be revoked, and nothing but its leases is left behind by it.
-        holding.token_settled.set(
-            holding
-                .leases
-                .borrow()
-                .iter()
-                .all(|lease| lease.is_settled()),
-        );
+        let leases = holding.leases.borrow();
+        let settled = leases.iter().all(|lease| lease.is_settled());
+        holding
+            .token_settled
+            .set(settled && !holding.unknown_lease.get());
         return;
     }
     let mut tries = 0;
@@ -162,6 +184,11 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
                 holding.token_settled.set(true);
                 return;
             }
+            // The policy forbids it, which is not to be taken for a token that is gone.
+            Err(failure) if failure.is_policy() => {
+                refuse_token(holding, &failure, Reason::Policy, report);
+                return;
+            }
             // It is gone already, and its leases with it: revoking twice is no failure.
             Err(failure) if failure.status() == Some(403) => {
                 report.info("the token is gone already");
@@ -169,7 +196,7 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
                 return;
             }
             Err(failure) => {
-                report.debug(format_args!("cannot revoke the token: {failure}"));
+                refuse_token(holding, &failure, Reason::Unclear, report);
                 if !pause(client, &failure, &mut tries, until, report).await {
                     return;
                 }
@@ -204,14 +231,10 @@ async fn pause(
     true
 }
 
-fn policy(lease: &Lease) -> String {
-    let role = lease
-        .id
-        .rsplit_once('/')
-        .map_or(lease.id.as_str(), |(role, _)| role);
-    format!(
-        "the role's policy needs this line: {}, or for this role's leases alone: {}",
-        hints::policy("sys/leases/revoke", "update"),
-        hints::policy(&format!("sys/leases/revoke/{role}/*"), "update"),
-    )
+fn refuse_token(holding: &Holding, failure: &Failure, reason: Reason, report: Reporter) {
+    report.debug(format_args!("cannot revoke the token: {failure}"));
+    let words = failure.to_string();
+    holding
+        .token_refusal
+        .replace(Some(Refusal { words, reason }));
 }

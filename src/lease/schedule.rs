@@ -16,6 +16,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
+/// How often it makes sense to look at something out of turn.
+const LOOKS_APART: Duration = Duration::from_secs(1);
+/// No answer to a renewal is waited for shorter than this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
 pub const RESERVED_USES: u64 = 2;
 
@@ -107,6 +111,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 struct Track {
     increment: Duration,
+    granted_at: Moment,
     expiry: Moment,
     fixed: Option<Cause>,
     next: Moment,
@@ -114,11 +119,10 @@ struct Track {
 }
 
 /// What has been done about the deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Open,
     Acted,
-    Ended,
 }
 
 /// The schedule of one set of credentials.
@@ -128,6 +132,8 @@ pub struct Schedule {
     lease: Option<Track>,
     uses: Option<u64>,
     stage: Stage,
+    /// Whether the deadline has passed, and that was said.
+    over: bool,
     /// When to act on the deadline, once there is one.
     act_at: Option<Moment>,
     failed_acts: u32,
@@ -156,6 +162,7 @@ impl Schedule {
             lease: lease_track,
             uses,
             stage: Stage::Open,
+            over: false,
             act_at: None,
             failed_acts: 0,
         };
@@ -184,7 +191,8 @@ impl Schedule {
             .filter(|_| self.stage == Stage::Open)
             .map(|(d, at)| (at, Step::Act(d)));
         let end = deadline
-            .filter(|_| self.stage == Stage::Acted && !ended)
+            .filter(|_| !self.over && !ended)
+            .filter(|_| self.stage == Stage::Acted || self.failed_acts > 0)
             .map(|d| (d.at, Step::End(d)));
         // What is gone cannot be renewed, nor can what hangs on it.
         let renewals = [
@@ -194,7 +202,7 @@ impl Schedule {
         let renewals = renewals
             .into_iter()
             .flatten()
-            .filter(|_| !ended && self.stage != Stage::Ended);
+            .filter(|_| !ended && !self.over);
         renewals.chain(act).chain(end).min_by_key(|(at, _)| *at)
     }
 
@@ -224,6 +232,14 @@ impl Schedule {
             .min()
     }
 
+    /// How long an answer to a renewal is waited for: one that hangs must leave time for others.
+    #[must_use]
+    pub fn patience(&self, now: Moment) -> Duration {
+        self.expiry().map_or(Duration::MAX, |expiry| {
+            (expiry.since(now) / 3).max(SHORTEST_PATIENCE)
+        })
+    }
+
     /// How many renewals have failed since the last one that succeeded.
     #[must_use]
     pub fn failures(&self, subject: Subject) -> u32 {
@@ -243,10 +259,11 @@ impl Schedule {
         };
         let Some(track) = track else { return };
         track.expiry = now + renewed.granted;
+        track.granted_at = now;
         track.failures = 0;
-        track.next = now + until_renewal(renewed.granted, chance);
+        track.next = now + until_renewal(renewed.granted, chance).max(SHORTEST_RETRY);
         // The granted duration decides, not the status: seconds are rounded, hence the one.
-        if renewed.granted.as_secs() + 1 < track.increment.as_secs() {
+        if renewed.granted.is_zero() || renewed.granted.as_secs() + 1 < track.increment.as_secs() {
             track.fixed = Some(Cause::MaxTtl(subject));
         } else if !renewed.renewable {
             track.fixed = Some(Cause::NotRenewable(subject));
@@ -281,10 +298,7 @@ impl Schedule {
             delay = delay.min(left / 4);
         }
         track.failures = track.failures.saturating_add(1);
-        track.next = now
-            + delay
-                .max(SHORTEST_RETRY)
-                .max(retry_after.unwrap_or_default());
+        track.next = now + delay.max(honoured(retry_after, left)).max(SHORTEST_RETRY);
     }
 
     /// Something can never be extended again, for this reason; if it is lost, it has ended now.
@@ -314,18 +328,19 @@ impl Schedule {
     /// renewed at once.
     pub fn look_now(&mut self, now: Moment) {
         for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
-            track.next = track.next.min(now);
+            // What was renewed a moment ago has been looked at.
+            track.next = track.next.min(now.max(track.granted_at + LOOKS_APART));
         }
     }
 
     /// What was to be done about the deadline has been done.
     pub fn acted(&mut self) {
-        self.stage = self.stage.max(Stage::Acted);
+        self.stage = Stage::Acted;
     }
 
     /// The deadline has passed.
     pub fn ended(&mut self) {
-        self.stage = Stage::Ended;
+        self.over = true;
     }
 
     /// What was to be done about the deadline failed: it is tried again, each time later.
@@ -333,7 +348,7 @@ impl Schedule {
         let delay = growing(self.failed_acts, chance).max(SHORTEST_RETRY);
         self.failed_acts = self.failed_acts.saturating_add(1);
         self.stage = Stage::Open;
-        self.act_at = Some(now + delay.max(retry_after.unwrap_or_default()));
+        self.act_at = Some(now + delay.max(honoured(retry_after, Duration::ZERO)));
     }
 
     /// The last uses of a counted token are not spent on renewals: with the very last one the
@@ -371,6 +386,7 @@ impl Track {
     fn new(grant: Grant, chance: f64) -> Self {
         Self {
             increment: grant.duration,
+            granted_at: grant.at,
             expiry: grant.at + grant.duration,
             fixed: grant.fixed,
             next: grant.at + until_renewal(grant.duration, chance),
@@ -387,11 +403,23 @@ fn until_renewal(duration: Duration, chance: f64) -> Duration {
 }
 
 /// A wait that doubles up to a bound, between a half of it and the whole.
-fn growing(failures: u32, chance: f64) -> Duration {
+#[must_use]
+pub fn growing(failures: u32, chance: f64) -> Duration {
     let bound = FIRST_RETRY
         .saturating_mul(1 << failures.min(16))
         .min(LONGEST_RETRY);
     bound.mul_f64(0.5 + 0.5 * chance)
+}
+
+/// How long the server's `Retry-After` is honoured: it must not keep us from trying again while
+/// there is something to save.
+fn honoured(retry_after: Option<Duration>, left: Duration) -> Duration {
+    let most = if left.is_zero() {
+        LONGEST_RETRY
+    } else {
+        left / 2
+    };
+    retry_after.unwrap_or_default().min(most)
 }
 
 #[cfg(test)]

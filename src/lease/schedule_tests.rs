@@ -78,7 +78,7 @@ fn history(case: u64) -> Vec<(Moment, Step, bool)> {
                         schedule.failed(subject, wait, now, random.f64());
                     }
                     5..9 => {
-                        schedule.renewed(subject, granted(increment.as_secs()), now, random.f64())
+                        schedule.renewed(subject, granted(increment.as_secs()), now, random.f64());
                     }
                     _ => schedule.renewed(
                         subject,
@@ -287,6 +287,54 @@ fn failed_acts_are_repeated_at_growing_intervals() {
 }
 
 #[test]
+fn the_end_is_told_also_while_new_credentials_are_asked_for_in_vain() {
+    let fixed = Grant {
+        fixed: Some(Cause::BatchToken),
+        ..grant(100)
+    };
+    let mut schedule = Schedule::new(Some(fixed), Some(fixed), None, None, &mut || 0.5);
+    let (mut acts, mut ends) = (0, 0);
+    for _ in 0..40 {
+        let (now, step) = schedule.next().expect("another try");
+        match step {
+            Step::Act(_) => {
+                acts += 1;
+                schedule.acted();
+                schedule.act_failed(None, now, 1.0);
+            }
+            Step::End(deadline) => {
+                ends += 1;
+                assert_eq!(now, deadline.at);
+                schedule.ended();
+            }
+            Step::Renew(..) => panic!("there is nothing to renew"),
+        }
+    }
+    assert_eq!((acts, ends), (39, 1));
+}
+
+#[test]
+fn a_servers_wish_to_wait_does_not_outlast_the_lease() {
+    let mut schedule = Schedule::new(None, Some(grant(60)), None, None, &mut || 0.5);
+    let (now, _) = schedule.next().expect("a renewal");
+    schedule.failed(Subject::Lease, Some(HOUR * 24), now, 0.5);
+    let (again, _) = schedule.next().expect("another try");
+    assert!(again < start() + Duration::from_secs(60));
+}
+
+#[test]
+fn a_grant_of_nothing_is_the_end_and_no_loop() {
+    let mut schedule = Schedule::new(None, Some(grant(1)), None, None, &mut || 0.5);
+    let (now, _) = schedule.next().expect("a renewal");
+    schedule.renewed(Subject::Lease, granted(0), now, 0.5);
+    assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
+    let mut schedule = Schedule::new(None, Some(grant(1)), None, None, &mut || 0.5);
+    schedule.renewed(Subject::Lease, granted(1), now, 0.5);
+    let (next, _) = schedule.next().expect("another renewal");
+    assert!(next.since(now) >= SHORTEST_RETRY);
+}
+
+#[test]
 fn a_shorter_lease_is_asked_for_at_once() {
     let ttl = Duration::from_secs(300);
     let mut schedule = Schedule::new(
@@ -323,4 +371,17 @@ fn looking_now_renews_everything_that_can_be() {
     let now = start() + Duration::from_secs(10);
     schedule.look_now(now);
     assert!(matches!(schedule.next(), Some((at, Step::Renew(..))) if at == now));
+}
+
+#[test]
+fn an_answer_that_hangs_leaves_time_for_another_try() {
+    let schedule = schedule(7200, 3600);
+    let at = |seconds| start() + Duration::from_secs(seconds);
+    assert_eq!(schedule.patience(at(2400)), Duration::from_secs(400));
+    assert_eq!(schedule.patience(at(3599)), Duration::from_secs(1));
+    assert_eq!(
+        schedule.patience(at(4000)),
+        Duration::from_secs(1),
+        "past the end"
+    );
 }

@@ -47,6 +47,14 @@ pub fn variables(
             "the user and password in the base URL are replaced by those of the lease".to_owned(),
         );
     }
+    if environment
+        .variable("PGSERVICE")
+        .is_some_and(|name| !name.is_empty())
+    {
+        notes.push(
+            "PGSERVICE is dropped, since a service could name another user and host".to_owned(),
+        );
+    }
     let mut set = vec![
         ("PGUSER", Sensitive::from(credentials.username.as_str())),
         ("PGPASSWORD", credentials.password.clone()),
@@ -173,18 +181,19 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::environment::Given;
     use percent_encoding::percent_decode_str;
 
     fn rendered(
         base: Option<&str>,
-        environment: &Vec<(&str, &str)>,
+        environment: &[(&str, &str)],
     ) -> (String, Vec<(String, String)>) {
         let credentials = Credentials {
             username: "v-x".to_owned(),
             password: Sensitive::from("p"),
         };
         let base = base.map(|url| Base::parse(url).expect("a base"));
-        let variables = variables(&credentials, base.as_ref(), environment);
+        let variables = variables(&credentials, base.as_ref(), &Given(environment.to_vec()));
         let all: Vec<_> = variables
             .set
             .iter()
@@ -211,7 +220,9 @@ mod tests {
 
     #[test]
     fn either_form_alone_is_enough() {
-        let cases: [(Option<&str>, &[(&str, &str)], &str, &str); 10] = [
+        /// A base, the environment, the URL and the variables expected.
+        type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, &'a str);
+        let cases: [Case<'_>; 10] = [
             (
                 None,
                 &[],
@@ -279,7 +290,7 @@ mod tests {
             ),
         ];
         for (base, environment, url, variables) in cases {
-            let (rendered_url, all) = rendered(base, &environment.to_vec());
+            let (rendered_url, all) = rendered(base, environment);
             assert_eq!(rendered_url, url, "{base:?} {environment:?}");
             assert_eq!(pg(&all), variables, "{base:?} {environment:?}");
         }
@@ -296,7 +307,7 @@ mod tests {
                 password: Sensitive::new(password.clone()),
             };
             let base = Base::parse("postgresql://db:1/app?a=b").expect("a base");
-            let variables = variables(&credentials, Some(&base), &vec![]);
+            let variables = variables(&credentials, Some(&base), &Given(vec![]));
             let url = &variables.set.get(2).expect("the URL").1;
             let rest = url
                 .expose()
@@ -323,7 +334,7 @@ mod tests {
             password: Sensitive::from("p"),
         };
         let base = Base::parse("postgresql://db").expect("a base");
-        let environment = vec![("PGHOSTADDR", "10.0.0.1")];
+        let environment = Given(vec![("PGHOSTADDR", "10.0.0.1")]);
         let with_base = variables(&credentials, Some(&base), &environment);
         assert!(with_base.drop.contains(&"PGHOSTADDR") && with_base.drop.contains(&"PGPASSFILE"));
         let without = variables(&credentials, None, &environment);

@@ -46,6 +46,8 @@ pub struct Machine {
     phase: Phase,
     /// Whether the child is stopped.
     stopped: bool,
+    /// Whether a child that stopped while it was to end has been continued.
+    roused: bool,
     /// Whether somebody has asked the child to end: then it is not started again.
     told_to_end: bool,
 }
@@ -58,6 +60,7 @@ impl Machine {
             rules,
             phase: Phase::Running,
             stopped: false,
+            roused: false,
             told_to_end: false,
         }
     }
@@ -79,7 +82,7 @@ impl Machine {
                 wake.into_iter().chain([Action::LookAtLease]).collect()
             }
             Event::Expiring => self.expiring(),
-            Event::Expired if self.phase == Phase::Running => {
+            Event::Expired if !matches!(self.phase, Phase::Stopping(_)) => {
                 vec![Action::Say(Saying::HaveExpired)]
             }
             Event::Acquired if self.phase == Phase::Acquiring => {
@@ -112,17 +115,19 @@ impl Machine {
         // The child itself cannot ask for its own end this way, nor can a SIGPIPE of ours.
         let own = matches!(received.origin, crate::sys::signals::Origin::Ourselves)
             || received.origin == crate::sys::signals::Origin::Process(topology.child);
-        if asks_to_end(received.signal) && !own {
+        // Some programs take INT and QUIT for other wishes while they run (psql cancels a query,
+        // a JVM prints its threads); whoever sends one into a rotation means the end.
+        let meant = received.signal == Signal::TERM || self.phase != Phase::Running;
+        if asks_to_end(received.signal) && meant && !own {
             self.told_to_end = true;
             if self.phase == Phase::Stopping(After::Restart) {
                 self.phase = Phase::Stopping(After::End);
             }
         }
-        if reaches_child(received, topology) {
-            vec![Action::Signal(received.signal)]
-        } else {
-            Vec::new()
-        }
+        let forward = reaches_child(received, topology).then_some(Action::Signal(received.signal));
+        // Whoever continues us may have stopped us before.
+        let look = (received.signal == Signal::CONT).then_some(Action::LookAtLease);
+        forward.into_iter().chain(look).collect()
     }
 
     fn child(&mut self, change: Change) -> Vec<Action> {
@@ -132,17 +137,19 @@ impl Machine {
             {
                 self.phase = Phase::Running;
                 self.stopped = false;
+                self.roused = false;
                 vec![Action::StartChild]
             }
             Change::Exited(code) => self.finish(Exit::Code(code)),
             Change::Killed(signal) => self.finish(Exit::Signal(signal)),
             Change::Stopped(signal) => {
                 self.stopped = true;
-                if matches!(self.phase, Phase::Stopping(_)) {
-                    // It has to end, and cannot while it is stopped.
-                    vec![Action::Signal(Signal::CONT)]
-                } else {
-                    vec![Action::StopOurselves(signal)]
+                match self.phase {
+                    // It has to end, and cannot while it is stopped. One that stops again at once
+                    // is left to the end of its time.
+                    Phase::Stopping(_) if std::mem::replace(&mut self.roused, true) => Vec::new(),
+                    Phase::Stopping(_) => vec![Action::Signal(Signal::CONT)],
+                    _ => vec![Action::StopOurselves(signal)],
                 }
             }
             Change::Continued => {

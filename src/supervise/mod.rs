@@ -12,5 +12,7 @@ mod watch;
 pub use event::{Action, Event, Saying};
 pub use machine::{Machine, Rules};
 pub use policy::{BeforeChild, Topology, before_child, reaches_child};
-pub use startup::{Startup, bounded, interruptible};
+pub use startup::{
+    LAST_ANSWER, Startup, bounded, interruptible, look_before_child, matters_before_child,
+};
 pub use watch::{Stop, Supply, watch};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sys::clock::Moment;
 use crate::sys::inherited;
 use crate::sys::signal::Signal;
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Received, Signals};
 use crate::sys::timer::{BootClock, Clock as _};
 use crate::vault::Interrupt;
 
@@ -14,7 +14,7 @@ use super::policy::{BeforeChild, before_child};
 
 /// How long an answer that is under way is waited for after a signal: it may name something that
 /// has to be revoked, and could not be revoked without its name.
-const LAST_ANSWER: Duration = Duration::from_millis(500);
+pub const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 /// How the time before the child ended.
 #[derive(Debug)]
@@ -45,6 +45,26 @@ pub async fn interruptible<T>(
         _again = ending(signals) => Startup::Interrupted(signal, None),
         () = tokio::time::sleep(LAST_ANSWER) => Startup::Interrupted(signal, None),
     }
+}
+
+/// Whether a signal has to be looked at before there is a child.
+#[must_use]
+pub fn matters_before_child(received: Received) -> bool {
+    before_child(received, inherited::ignored(received.signal)) != BeforeChild::Pass
+}
+
+/// Looks at the signals that have come while there is no child; returns the one that ends it all.
+pub fn look_before_child(signals: &mut Signals) -> Option<Signal> {
+    while let Some(received) = signals.try_next() {
+        match before_child(received, inherited::ignored(received.signal)) {
+            BeforeChild::Pass => {}
+            BeforeChild::Stop => {
+                signals.stop_ourselves(received.signal);
+            }
+            BeforeChild::End => return Some(received.signal),
+        }
+    }
+    None
 }
 
 /// The next signal that ends a program without a child.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::Error;
@@ -35,7 +36,10 @@ pub trait Supply {
     ///
     /// # Errors
     /// When it cannot be started.
-    fn start_child(&mut self) -> Result<Child, Error>;
+    fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error>;
+
+    /// What it means that the command could not be executed.
+    fn not_executed(&self, errno: Errno) -> Error;
 
     /// Tell the user.
     fn say(&self, saying: Saying);
@@ -95,11 +99,16 @@ pub async fn watch(
                     }
                     Action::StartChild => {
                         kill_at = None;
-                        child = supply.start_child()?;
+                        child = supply.start_child(signals)?;
                         events.extend(changes(&child));
                     }
                     Action::Say(saying) => supply.say(saying),
-                    Action::Finish(exit) => return Ok(exit),
+                    Action::Finish(exit) => {
+                        return match child.exec_failure() {
+                            Some(errno) => Err(supply.not_executed(errno)),
+                            None => Ok(exit),
+                        };
+                    }
                 }
             }
         }

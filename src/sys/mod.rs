@@ -3,6 +3,7 @@
 //! The only place with `unsafe` code, and the only place that may wait for a process. Nothing in
 //! here knows that Vault exists.
 
+pub mod apart;
 pub mod clock;
 pub mod inherited;
 pub mod output;

@@ -40,15 +40,16 @@ impl Signal {
     /// Second of the user's own.
     pub const USR2: Self = Self(libc::SIGUSR2);
 
-    /// The signal with this number, if there is one.
+    /// The signal with this number, if there is one. Also of those that the C library keeps for
+    /// itself: a process can die of them.
     #[must_use]
     pub fn new(number: libc::c_int) -> Option<Self> {
-        Self::all_numbers()
-            .any(|known| known == number)
+        (1..=libc::SIGRTMAX())
+            .contains(&number)
             .then_some(Self(number))
     }
 
-    /// Every signal of the system, without the few that the C library keeps for itself.
+    /// Every signal that a program can handle or ignore, and KILL and STOP.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::all_numbers().map(Self)
     }

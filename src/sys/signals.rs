@@ -57,6 +57,9 @@ impl Signals {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // The handlers outlive everything, and so must the descriptor that they write to.
         let writer = writer.into_raw_fd();
+        // And so must a reader, which nobody reads: a write without one raises SIGPIPE, whose
+        // handler writes, without end.
+        let _kept = reader.try_clone()?.into_raw_fd();
         // What the caller ignores must not strike between the one disposition and the other.
         let blocked = AllBlocked::new();
         for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
@@ -92,6 +95,35 @@ impl Signals {
                 Err(_closed) => std::future::pending().await,
             }
         }
+    }
+
+    /// Whether a signal that `matters` has come and not been reported yet. While signals are
+    /// blocked, that includes those that wait in the kernel.
+    pub(super) fn any_before_fork(&mut self, matters: impl Fn(Received) -> bool) -> bool {
+        self.collect();
+        let mut pending = empty_set();
+        // SAFETY: the set is valid for writing.
+        unsafe { libc::sigpending(&raw mut pending) };
+        let waiting = Signal::all()
+            // SAFETY: the set is valid and the number in range.
+            .filter(|signal| unsafe { libc::sigismember(&raw const pending, signal.number()) } == 1)
+            .map(|signal| Received {
+                signal,
+                origin: Origin::Kernel,
+            });
+        self.arrived.iter().copied().chain(waiting).any(matters)
+    }
+
+    /// The next signal, if there is one now.
+    pub fn try_next(&mut self) -> Option<Received> {
+        self.collect();
+        self.arrived.pop_front()
+    }
+
+    /// Forgets what has come so far.
+    pub fn forget(&mut self) {
+        self.collect();
+        self.arrived.clear();
     }
 
     /// Stops this process by `signal`, as the shell that watches it expects, and comes back when

@@ -5,8 +5,6 @@
 //! two only async-signal-safe calls are made, on memory that was laid out before.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
@@ -15,8 +13,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, fork, getpid, pipe2};
 
-use super::reap::{self, Pid};
+use super::reap::Pid;
 use super::signal::Signal;
+use super::signals::{Received, Signals};
 use super::{inherited, signals};
 
 /// The variable of systemd's socket activation that must hold the pid of the process it is for.
@@ -89,6 +88,8 @@ pub struct Child {
     /// Names the process itself, not its number. Absent where the kernel has no pidfd: then the
     /// number is used, which cannot be anybody else's as long as the child is not buried.
     pidfd: Option<OwnedFd>,
+    /// Where it says why it could not execute the program.
+    failure: OwnedFd,
 }
 
 impl Child {
@@ -98,24 +99,21 @@ impl Child {
         self.pid
     }
 
+    /// Why the program could not be executed, once the child has ended; nothing if it was.
+    #[must_use]
+    pub fn exec_failure(&self) -> Option<Errno> {
+        let mut errno = [0u8; size_of::<i32>()];
+        let read = nix::unistd::read(&self.failure, &mut errno);
+        (read == Ok(errno.len())).then(|| Errno::from_raw(i32::from_ne_bytes(errno)))
+    }
+
     /// Sends it a signal. One that may not be sent, or comes too late, is of no consequence.
     pub fn signal(&self, signal: Signal) {
-        // SAFETY: plain system calls on numbers; a null siginfo is allowed.
-        unsafe {
-            match &self.pidfd {
-                Some(pidfd) => {
-                    let info = std::ptr::null::<libc::siginfo_t>();
-                    libc::syscall(
-                        libc::SYS_pidfd_send_signal,
-                        pidfd.as_raw_fd(),
-                        signal.number(),
-                        info,
-                        0,
-                    );
-                }
-                None => {
-                    libc::kill(self.pid, signal.number());
-                }
+        match &self.pidfd {
+            Some(pidfd) => signal_by_pidfd(pidfd, signal),
+            None => {
+                // SAFETY: a plain system call on numbers.
+                unsafe { libc::kill(self.pid, signal.number()) };
             }
         }
     }
@@ -126,22 +124,37 @@ impl Child {
 pub enum SpawnError {
     /// The system had no process or descriptor to give.
     Fork(Errno),
-    /// The program could not be executed.
-    Exec(Errno),
+    /// Signals have come that the child would not hear of: they have to be looked at first.
+    SignalsWait,
 }
 
 /// Starts `program`. With `when_orphaned` the kernel sends the child that signal if vaultexec dies
 /// before it. Must be called from the main thread, whose death is what the kernel watches.
 ///
+/// Whether the program could be executed is not waited for, since the child can be stopped before
+/// it is: [`Child::exec_failure`] tells when the child has ended.
+///
+/// Nothing is started if `waits` says that a signal which has come, but has not been looked at, is
+/// one that matters: what the terminal's keys sent before there was a child, the child has not had.
+///
 /// # Errors
 /// [`SpawnError`]; nothing of the attempt remains.
-pub fn spawn(program: &Program, when_orphaned: Option<Signal>) -> Result<Child, SpawnError> {
-    let (failure_reader, failure_writer) = pipe2(OFlag::O_CLOEXEC).map_err(SpawnError::Fork)?;
+pub fn spawn(
+    program: &Program,
+    when_orphaned: Option<Signal>,
+    signals: &mut Signals,
+    waits: impl Fn(Received) -> bool,
+) -> Result<Child, SpawnError> {
+    let (failure_reader, failure_writer) =
+        pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(SpawnError::Fork)?;
     let mut image = Image::of(program);
     let parent = getpid();
     // A signal that comes between fork and exec must not run our handler in the child, where it
     // would look like one of ours: it stays pending until the child's own state is in place.
     let blocked = signals::AllBlocked::new();
+    if signals.any_before_fork(waits) {
+        return Err(SpawnError::SignalsWait);
+    }
     // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
     let forked = unsafe { fork() }.map_err(SpawnError::Fork)?;
     let ForkResult::Parent { child } = forked else {
@@ -150,18 +163,11 @@ pub fn spawn(program: &Program, when_orphaned: Option<Signal>) -> Result<Child, 
     };
     drop(blocked);
     drop(failure_writer);
-
-    let mut errno = Vec::new();
-    // The pipe closes by itself when the child executes; an unreadable pipe says nothing.
-    let _read = File::from(failure_reader).read_to_end(&mut errno);
     let pid = child.as_raw();
-    if let Ok(errno) = errno.try_into() {
-        reap::until_ended(pid);
-        return Err(SpawnError::Exec(Errno::from_raw(i32::from_ne_bytes(errno))));
-    }
     Ok(Child {
         pid,
         pidfd: open_pidfd(pid),
+        failure: failure_reader,
     })
 }
 
@@ -174,6 +180,21 @@ pub(super) fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
         .filter(|&descriptor| descriptor >= 0)?;
     // SAFETY: the descriptor is new and nobody else's.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Sends a signal to the process that a descriptor names.
+pub(super) fn signal_by_pidfd(pidfd: &OwnedFd, signal: Signal) {
+    let (descriptor, info) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: a plain system call on numbers; a null siginfo is allowed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            descriptor,
+            signal.number(),
+            info,
+            0,
+        )
+    };
 }
 
 /// The program laid out as `execve(2)` takes it.

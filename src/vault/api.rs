@@ -10,6 +10,9 @@ use super::document::Document;
 use super::failure::Failure;
 use crate::sensitive::Sensitive;
 
+/// No mount, role and id together are longer.
+const LONGEST_LEASE_ID: usize = 2048;
+
 /// The answer to a login.
 #[derive(Debug)]
 pub struct LoginAnswer {
@@ -37,12 +40,21 @@ pub struct WrappingInfo {
 pub struct SecretAnswer {
     /// The lease's id, if there is a lease.
     pub lease_id: Option<String>,
-    /// How long the lease runs.
-    pub lease_duration: Duration,
-    /// Whether it can be renewed.
-    pub renewable: bool,
     /// The whole answer, whose `data` is the secret.
     pub document: Document,
+}
+
+impl SecretAnswer {
+    /// How long the lease runs, and whether it can be renewed.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`]; there is a lease all the same.
+    pub fn terms(&self) -> Result<(Duration, bool), Failure> {
+        Ok((
+            self.document.seconds("lease_duration")?,
+            self.document.flag("renewable")?,
+        ))
+    }
 }
 
 /// The answer to a renewal.
@@ -78,15 +90,38 @@ impl Client {
         let answer = self.post(&path, None, Some(body), false, limit).await?;
         let document = &answer.document;
         let client_token = document.secret("auth.client_token")?;
-        // From here on a token exists: what is wrong with the rest must not lose it.
-        let num_uses = document.number("auth.num_uses").unwrap_or(0);
-        Ok(LoginAnswer {
-            client_token,
-            lease_duration: document.seconds("auth.lease_duration").unwrap_or_default(),
-            renewable: document.flag("auth.renewable").unwrap_or(false),
-            batch: document.text_or_empty("auth.token_type") == "batch",
-            num_uses: (num_uses > 0).then_some(num_uses),
-        })
+        if !client_token
+            .expose()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Failure::malformed(
+                "a `auth.client_token`",
+                "that cannot be sent",
+            ));
+        }
+        let rest = || {
+            Ok::<_, Failure>((
+                document.seconds("auth.lease_duration")?,
+                document.flag("auth.renewable")?,
+                document.text_or_empty("auth.token_type")? == "batch",
+                document.number("auth.num_uses")?,
+            ))
+        };
+        match rest() {
+            Ok((lease_duration, renewable, batch, num_uses)) => Ok(LoginAnswer {
+                client_token,
+                lease_duration,
+                renewable,
+                batch,
+                num_uses: (num_uses > 0).then_some(num_uses),
+            }),
+            Err(failure) => {
+                // A token exists: what is wrong with the rest must not lose it.
+                let _revoked = self.revoke_self(&client_token, limit).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Looks a wrapping token up, without spending it.
@@ -141,17 +176,15 @@ impl Client {
             limit,
         };
         let document = self.send(&request).await?.document;
-        let lease_id = document.text_or_empty("lease_id");
-        if lease_id.contains(|character: char| character.is_control()) {
+        let lease_id = document.text_or_empty("lease_id")?;
+        if lease_id.len() > LONGEST_LEASE_ID {
             return Err(Failure::malformed(
                 "a `lease_id`",
-                "that holds a control character",
+                "that is longer than any",
             ));
         }
         Ok(SecretAnswer {
             lease_id: (!lease_id.is_empty()).then(|| lease_id.to_owned()),
-            lease_duration: document.seconds("lease_duration")?,
-            renewable: document.flag("renewable")?,
             document,
         })
     }

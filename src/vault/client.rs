@@ -13,7 +13,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::document::Document;
-use super::failure::Failure;
+use super::failure::{Failure, NOT_THE_API};
 use super::settings::{Address, Proxy, Settings};
 use super::tls;
 use crate::report::Reporter;
@@ -25,6 +25,9 @@ const LARGEST_ANSWER: usize = 1 << 20;
 const LONGEST_WORDS: usize = 300;
 /// Idle connections are closed after this time, before a load balancer does it unseen.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// What is said of an address that does not even refuse.
+pub const NO_CONNECTION: &str = "no connection in time";
 
 /// One request.
 #[derive(Debug)]
@@ -62,6 +65,8 @@ pub struct Client {
     current: AtomicU32,
     headers: HeaderMap,
     timeout: Duration,
+    /// The bound on establishing one connection.
+    pub connect_timeout: Duration,
     follow_redirects: bool,
     report: Reporter,
 }
@@ -139,6 +144,7 @@ impl Client {
             current: AtomicU32::new(0),
             headers,
             timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
             follow_redirects: settings.follow_redirects,
             report,
         })
@@ -246,6 +252,11 @@ impl Client {
                 status,
                 document: Document::parse(&body)?,
             });
+        }
+        if status == 400 && speaks_https(&body) {
+            return Err(Failure::Tls(
+                "this address speaks https, not http".to_owned(),
+            ));
         }
         Err(Failure::Refused {
             status,
@@ -399,15 +410,7 @@ async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Fail
 /// The server's own words, capped, and without the secrets of the request should it echo them.
 fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
     let Ok(document) = Document::parse(body) else {
-        let plain_http = body
-            .windows(b"HTTPS server".len())
-            .any(|window| window == b"HTTPS server");
-        let words = if plain_http {
-            "this address speaks https, not http"
-        } else {
-            "the answer is not from the API"
-        };
-        return vec![words.to_owned()];
+        return vec![NOT_THE_API.to_owned()];
     };
     let secrets: Vec<&str> = request
         .token
@@ -445,6 +448,12 @@ fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
         .collect()
 }
 
+/// Whether this is what the server says to whoever speaks http where it listens for https.
+fn speaks_https(body: &[u8]) -> bool {
+    let words = b"HTTP request to an HTTPS server";
+    body.windows(words.len()).any(|window| window == words)
+}
+
 /// `Retry-After` in seconds or as a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("retry-after")?.to_str().ok()?.trim();
@@ -474,7 +483,7 @@ fn classify(error: &reqwest::Error) -> Failure {
     }
     if error.is_connect() {
         let reason = if error.is_timeout() {
-            "no connection in time".to_owned()
+            NO_CONNECTION.to_owned()
         } else {
             reason(error)
         };
@@ -484,19 +493,18 @@ fn classify(error: &reqwest::Error) -> Failure {
 }
 
 /// The words of the TLS library, if it is what failed.
-fn tls_error(error: &reqwest::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
-            let io = inner.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>()
-        });
-        if let Some(tls) = tls {
-            return Some(tls.to_string());
-        }
-        source = inner.source();
+fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls.to_string());
     }
-    None
+    // An error of the system's that holds another one does not call it its source.
+    let held = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    if let Some(held) = held {
+        return tls_error(held);
+    }
+    tls_error(error.source()?)
 }
 
 /// The innermost reason, which names no URL.
@@ -505,7 +513,12 @@ fn reason(error: &reqwest::Error) -> String {
     while let Some(inner) = innermost.and_then(std::error::Error::source) {
         innermost = Some(inner);
     }
-    innermost.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+    let words = innermost.map_or_else(|| "the request failed".to_owned(), ToString::to_string);
+    if words.contains("close_notify") {
+        // The TLS library's words for it lead to its manual.
+        return "the connection was closed".to_owned();
+    }
+    words
 }
 
 fn seconds(duration: Duration) -> String {
@@ -518,7 +531,7 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn request<'a>(token: &'a Sensitive<String>, body: Value) -> Request<'a> {
+    fn request(token: &Sensitive<String>, body: Value) -> Request<'_> {
         Request {
             method: Method::POST,
             path: "auth/approle/login",

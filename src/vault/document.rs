@@ -73,10 +73,21 @@ impl Document {
         self.text(field).map(Sensitive::from)
     }
 
-    /// A text that may be missing or empty.
-    #[must_use]
-    pub fn text_or_empty(&self, field: &str) -> &str {
-        self.find(field).and_then(Value::as_str).unwrap_or_default()
+    /// A text that may be missing or empty; empty if it is missing.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] when it is something else, or holds a control character.
+    pub fn text_or_empty(&self, field: &str) -> Result<&str, Failure> {
+        let name = || format!("a `{field}`");
+        let text = self.find(field).map_or(Ok(""), |value| {
+            value
+                .as_str()
+                .ok_or_else(|| Failure::malformed(name(), "that is not a text"))
+        })?;
+        if text.contains(char::is_control) {
+            return Err(Failure::malformed(name(), "that holds a control character"));
+        }
+        Ok(text)
     }
 
     /// A yes or no; no if it is missing.

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// What stands for the server's own words where something else has answered in its place.
+pub const NOT_THE_API: &str = "the answer is not from the API";
+
 /// One request that did not give a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -51,6 +54,13 @@ impl Failure {
             Self::Refused { errors, .. } => errors.iter().any(|error| error.contains(words)),
             _ => false,
         }
+    }
+
+    /// Whether a policy forbids the request. The same status for a token that the server does not
+    /// know has other words: Vault's tell of two errors, OpenBao's of none.
+    #[must_use]
+    pub fn is_policy(&self) -> bool {
+        self.status() == Some(403) && self.says("1 error occurred")
     }
 
     /// Whether the same request may succeed later, and the server has said or shown that it did

@@ -6,7 +6,7 @@ use std::future::Future;
 use tokio::sync::Notify;
 
 use super::backoff::full_jitter;
-use super::client::Client;
+use super::client::{Client, NO_CONNECTION};
 use super::failure::Failure;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
@@ -114,10 +114,21 @@ impl<'a> Patience<'a> {
             } else {
                 std::time::Duration::ZERO
             };
-            if delay >= left {
+            // Less time than a connection may take would end in the middle of one, and look like an
+            // answer that was lost.
+            let silent =
+                matches!(&failure, Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION));
+            let needed = if silent {
+                delay + client.connect_timeout
+            } else {
+                delay
+            };
+            if needed >= left {
                 return Err(failure);
             }
-            self.tell(doing, &failure, left);
+            if !delay.is_zero() {
+                self.tell(doing, &failure, left);
+            }
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.interrupt.wait() => return Err(Failure::Interrupted),
@@ -125,12 +136,13 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Waits before something is tried again that failed with `failure`. No when there is no time
-    /// left for that, or a signal came.
-    pub async fn pause(&self, client: &Client, doing: &str, failure: &Failure) -> bool {
+    /// Waits before something is tried again that was tried `tries` times again before, and failed
+    /// with `failure`. No when there is no time or no try left for that, or a signal came.
+    pub async fn pause(&self, client: &Client, doing: &str, tries: u32, failure: &Failure) -> bool {
         let left = self.until.since(Moment::now());
         let delay = full_jitter(2, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
-        if delay >= left || self.interrupt.signal().is_some() {
+        let enough = self.max_retries.is_some_and(|most| tries >= most);
+        if enough || delay >= left || self.interrupt.signal().is_some() {
             return false;
         }
         client.use_next_address();

@@ -54,7 +54,7 @@ impl fmt::Debug for Identity {
 }
 
 /// Which proxy stands before the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Proxy {
     /// None.
     Direct,
@@ -69,6 +69,17 @@ pub enum Proxy {
         /// A list of hosts, domains and networks, separated by commas.
         except: String,
     },
+}
+
+/// A proxy's URL may hold a password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Direct => "Direct",
+            Self::Always(_) => "Always(REDACTED)",
+            Self::Environment { .. } => "Environment(REDACTED)",
+        })
+    }
 }
 
 /// Everything the client needs to know.

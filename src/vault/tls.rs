@@ -6,9 +6,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::settings::TlsSettings;
+use super::settings::{Identity, TlsSettings};
 
 /// The configuration for these settings. Without `needed` (no address speaks TLS) the system's
 /// certificates are not read, which would cost more than the whole run.
@@ -23,7 +24,7 @@ pub fn configure(settings: &TlsSettings, needed: bool) -> Result<ClientConfig, S
     let builder = if settings.skip_verify {
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAnybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(TrustAnybody(Arc::clone(&provider))))
     } else {
         builder.with_root_certificates(if needed {
             authorities(settings)?
@@ -34,12 +35,28 @@ pub fn configure(settings: &TlsSettings, needed: bool) -> Result<ClientConfig, S
     let Some(identity) = &settings.identity else {
         return Ok(builder.with_no_client_auth());
     };
+    let certified = certified_key(identity, &provider)?;
+    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+}
+
+/// Whether a client certificate and its key can be used together.
+///
+/// # Errors
+/// What is wrong with the key.
+pub fn check_identity(identity: &Identity) -> Result<(), String> {
+    certified_key(identity, &ring::default_provider()).map(drop)
+}
+
+fn certified_key(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let chain = certificates(&identity.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.expose())
-        .map_err(|_| "no private key in it".to_owned())?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| error.to_string())
+        .map_err(|_| "no PEM private key in it".to_owned())?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            "it does not belong to the client certificate".to_owned()
+        }
+        other => other.to_string(),
+    })
 }
 
 fn authorities(settings: &TlsSettings) -> Result<RootCertStore, String> {

@@ -1,6 +1,8 @@
 //! The main form, whole, on the real servers.
 
+use crate::support::folder::Folder;
 use crate::support::*;
+use std::fs;
 
 #[test]
 fn the_child_has_credentials_while_it_runs_and_nothing_is_left_after() {
@@ -13,4 +15,381 @@ fn the_child_has_credentials_while_it_runs_and_nothing_is_left_after() {
     assert!(run.out().starts_with("v-approle-"), "{}", run.out());
     assert!(run.out().ends_with("|appdb\n"), "{}", run.out());
     tenant.assert_nothing_left();
+}
+
+const SAY: [&str; 2] = ["echo", "ran"];
+
+fn pass(servers: &Servers) -> FaultProxy {
+    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
+}
+
+fn paths(proxy: &FaultProxy) -> Vec<String> {
+    proxy.requests().into_iter().map(|one| one.path).collect()
+}
+
+#[test]
+fn settings_come_by_flag_file_and_standard_input() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let folder = Folder::new().unwrap();
+    let (role_file, secret_file) = (folder.path().join("role"), folder.path().join("secret"));
+    fs::write(&role_file, format!("{}\n", tenant.role_id())).unwrap();
+    fs::write(&secret_file, format!("{}\r\n", tenant.secret_id())).unwrap();
+    let bare = || {
+        tenant
+            .command_without_secret()
+            .env_remove("VAULT_ADDR")
+            .env_remove("VAULTEXEC_CREDS")
+            .args(["--address", &servers.vault.url()])
+            .args(["--creds", &tenant.creds_path()])
+    };
+    let by_flags = bare()
+        .args(["--role-id", &tenant.role_id(), "--secret-id-file"])
+        .arg(&secret_file);
+    let by_files = bare()
+        .arg("--role-id-file")
+        .arg(&role_file)
+        .arg("--secret-id-file")
+        .arg(&secret_file);
+    let by_file_variables = bare()
+        .env("VAULT_ROLE_ID_FILE", &role_file)
+        .env("VAULT_SECRET_ID_FILE", &secret_file);
+    let secret_on_stdin = bare()
+        .arg("--role-id-file")
+        .arg(&role_file)
+        .args(["--secret-id-file", "-"])
+        .stdin_bytes(format!("{}\n", tenant.secret_id()));
+    let secret_on_stdin_by_variable = bare()
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_SECRET_ID_FILE", "-")
+        .stdin_bytes(tenant.secret_id());
+    let role_on_stdin = bare()
+        .args(["--role-id-file", "-", "--secret-id-file"])
+        .arg(&secret_file)
+        .stdin_bytes(tenant.role_id());
+    for run in [
+        by_flags,
+        by_files,
+        by_file_variables,
+        secret_on_stdin,
+        secret_on_stdin_by_variable,
+        role_on_stdin,
+    ] {
+        run.child(SAY)
+            .output()
+            .assert_code(0)
+            .assert_quiet_stderr()
+            .stdout_is("ran\n");
+    }
+    assert!(secret_file.exists(), "nobody asked for its removal");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_bao_variable_wins_and_a_flag_wins_over_both() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let (good, dead) = (servers.vault.url(), "http://127.0.0.1:1");
+    let wrong = "11111111-2222-3333-4444-555555555555";
+    tenant
+        .command()
+        .env("VAULT_ADDR", dead)
+        .env("BAO_ADDR", &good)
+        .env("BAO_ROLE_ID", tenant.role_id())
+        .env("VAULT_ROLE_ID", wrong)
+        .env("BAO_SECRET_ID", tenant.secret_id())
+        .env("VAULT_SECRET_ID", wrong)
+        .env("BAO_MAX_RETRIES", "0")
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    tenant
+        .command()
+        .env("VAULT_ADDR", dead)
+        .env("BAO_ADDR", dead)
+        .env("BAO_ROLE_ID", wrong)
+        .env("VAULTEXEC_CREDS", "nowhere/creds/x")
+        .args(["--address", &good, "--role-id", &tenant.role_id()])
+        .args(["--creds", &tenant.creds_path()])
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    // Empty is not set.
+    tenant
+        .command()
+        .env("BAO_ADDR", "")
+        .env("BAO_SECRET_ID", "")
+        .env("VAULT_NAMESPACE", "")
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_server_on_a_unix_socket_is_reached() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    tenant
+        .command()
+        .env("VAULT_ADDR", servers.vault.unix_url())
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr()
+        .stdout_is("ran\n");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_proxy_of_the_official_client_or_of_the_environment_is_used() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for name in ["VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "BAO_PROXY_ADDR"] {
+        let proxy = pass(servers);
+        tenant
+            .command()
+            .env(name, proxy.url())
+            .child(SAY)
+            .output()
+            .assert_code(0)
+            .assert_quiet_stderr();
+        let all = paths(&proxy);
+        let whole = format!("{}/v1/auth/approle/login", servers.vault.url());
+        assert_eq!(all.first(), Some(&whole), "{name}");
+    }
+    // What is on this host needs none, as for the official client.
+    tenant
+        .command()
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn every_call_has_the_headers_of_the_official_client() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, TenantSpec::may_revoke_leases);
+    let proxy = pass(servers);
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ADDR", proxy.url())
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .child(SAY)
+        .output();
+    run.assert_code(0).assert_quiet_stderr();
+    let requests = proxy.requests();
+    for request in &requests {
+        assert_eq!(
+            request.header("x-vault-request"),
+            Some("true"),
+            "{}",
+            request.path
+        );
+        assert_eq!(request.header("x-vault-namespace"), None);
+        let needs_token = !request.is_login() && !request.is_wrapping_lookup();
+        assert_eq!(
+            request.header("x-vault-token").is_some(),
+            needs_token,
+            "{}",
+            request.path
+        );
+    }
+    let revoke = requests.iter().find(|one| one.is_lease_revoke()).unwrap();
+    assert_eq!(revoke.json()["sync"], true);
+}
+
+#[test]
+fn a_namespace_goes_with_every_call() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for by_flag in [true, false] {
+        let proxy = pass(servers);
+        let run = tenant.through(&proxy);
+        let run = if by_flag {
+            run.args(["--namespace", "teams/one"])
+        } else {
+            run.env("VAULT_NAMESPACE", "teams/one")
+        };
+        let run = run.child(SAY).output();
+        assert_refused(&run, &proxy, &tenant);
+        run.stderr_contains("VAULT_NAMESPACE");
+        let requests = proxy.requests();
+        assert!(!requests.is_empty());
+        for request in requests {
+            assert_eq!(request.header("x-vault-namespace"), Some("teams/one"));
+        }
+    }
+}
+
+#[test]
+fn a_role_may_need_no_secret_id() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, TenantSpec::without_secret_id);
+    let proxy = pass(servers);
+    let run = tenant.through(&proxy).child(SAY).output();
+    run.assert_code(0).assert_quiet_stderr().stdout_is("ran\n");
+    assert_eq!(proxy.requests()[0].json().get("secret_id"), None);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn other_mounts_are_used_when_they_are_named() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.approle_mount("chain/approle")
+            .database_mount("chain-db")
+    });
+    tenant
+        .command()
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    tenant
+        .command()
+        .args(["--auth-mount", "auth/chain/approle/"])
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_secret_ids_file_is_removed_after_a_login_that_succeeded_and_only_then() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let folder = Folder::new().unwrap();
+    let file = folder.path().join("secret");
+    let command = |proxy: &FaultProxy| {
+        let run = tenant
+            .command_without_secret()
+            .env("VAULT_ADDR", proxy.url())
+            .env("VAULT_ROLE_ID", tenant.role_id())
+            .env("VAULT_SECRET_ID_FILE", &file);
+        run.args(["--start-timeout", "1s"])
+    };
+    let write = || fs::write(&file, tenant.secret_id()).unwrap();
+    write();
+    for fault in [
+        Fault::error(400, "no"),
+        Fault::error(503, "away"),
+        Fault::body("{}"),
+    ] {
+        let proxy = harm(servers, RequestInfo::is_login, fault);
+        let run = command(&proxy)
+            .arg("--remove-secret-id-file")
+            .child(SAY)
+            .output();
+        assert_refused(&run, &proxy, &tenant);
+        assert!(file.exists(), "{run}");
+    }
+    // A login that succeeded is enough, whatever comes after.
+    let proxy = harm(servers, RequestInfo::is_creds, Fault::error(403, "no"));
+    let run = command(&proxy)
+        .env("VAULTEXEC_REMOVE_SECRET_ID_FILE", "true")
+        .child(SAY)
+        .output();
+    assert_refused(&run, &proxy, &tenant);
+    assert!(!file.exists(), "{run}");
+    write();
+    command(&pass(servers))
+        .arg("--remove-secret-id-file")
+        .args(["--", "sh", "-c"])
+        .arg(format!("test ! -e {}", file.display()))
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    assert!(!file.exists());
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_run_takes_the_fewest_round_trips_on_one_connection() {
+    let servers = Servers::shared();
+    let ends: [(Change, &[&str]); 2] = [
+        (
+            TenantSpec::may_revoke_leases,
+            &["/v1/sys/leases/revoke", "/v1/auth/token/revoke-self"],
+        ),
+        (
+            // The policy may allow either form of the revocation: both are asked before the token goes.
+            |spec| spec,
+            &[
+                "/v1/sys/leases/revoke",
+                "/v1/sys/leases/revoke/LEASE",
+                "/v1/auth/token/revoke-self",
+            ],
+        ),
+    ];
+    for (change, end) in ends {
+        let tenant = Tenant::with(servers, change);
+        let proxy = pass(servers);
+        let mut running = tenant.through(&proxy).child(["cat"]).stdin_piped().spawn();
+        running.wait_for_child("cat");
+        let lease = tenant.leases().remove(0);
+        let creds = format!("/v1/{}", tenant.creds_path());
+        assert_eq!(paths(&proxy), ["/v1/auth/approle/login", &creds]);
+        running.close_stdin();
+        running.wait().assert_code(0).assert_silent();
+        let rest: Vec<String> = paths(&proxy)[2..]
+            .iter()
+            .map(|path| path.replace(&lease, "LEASE"))
+            .collect();
+        assert_eq!(rest, end);
+        assert!(proxy.requests().iter().all(|one| one.connection == 0));
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn standard_output_is_the_childs_alone_at_every_level() {
+    let tenant = Tenant::new(Servers::shared());
+    tenant
+        .command()
+        .child(["true"])
+        .output()
+        .assert_code(0)
+        .assert_silent();
+    for level in ["info", "debug", "trace"] {
+        for format in ["text", "json"] {
+            let run = tenant
+                .command()
+                .args(["--log-level", level, "--log-format", format])
+                .child(SAY)
+                .output();
+            run.assert_code(0).stdout_is("ran\n");
+            for line in run.err().lines() {
+                if format == "json" {
+                    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                    assert!(line["message"].is_string() && line["level"].is_string());
+                } else {
+                    assert!(line.starts_with("vaultexec: "), "{line}");
+                }
+            }
+            run.stderr_contains("revoked the token");
+        }
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn no_secret_is_told_at_any_level() {
+    let servers = Servers::shared();
+    for fault in [Fault::Pass, Fault::StatusAfter(200, "{}".to_owned())] {
+        let tenant = Tenant::new(servers);
+        let proxy = harm(servers, RequestInfo::is_creds, fault);
+        let run = tenant.through(&proxy).arg("-vvv").child(["true"]).output();
+        assert!(proxy.secrets().len() >= 2);
+        run.assert_no_secret(&proxy.secrets());
+        tenant.assert_nothing_left();
+    }
 }

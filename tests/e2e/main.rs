@@ -13,12 +13,23 @@
 #![allow(clippy::pedantic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
+mod bad_input;
 mod chain;
+mod child_environment;
+mod cluster;
+mod crashes;
 mod exit_codes;
+mod faults_at_start;
+mod outages;
 mod pid_1;
+mod renewal;
+mod revocation;
+mod rotation;
 mod signals;
+mod soak;
 mod support;
-mod terminal;
-mod transparency;
-
 mod support_works;
+mod terminal;
+mod tls;
+mod transparency;
+mod wrapping;

@@ -393,3 +393,25 @@ fn children_that_were_there_before_do_not_end_the_run() {
     running.wait().assert_code(3).assert_quiet_stderr();
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn a_storm_of_signals_at_the_very_end_does_no_harm() {
+    let tenant = Tenant::new(Servers::shared());
+    for _ in 0..5 {
+        let mut running = tenant
+            .command()
+            .stdin_piped()
+            .child(Probe::signals())
+            .spawn();
+        running.wait_for_line("ready");
+        running.say("exit 5");
+        // Until there is nobody any more: some of them come after the last one that is listened to.
+        while !matches!(running.state(), None | Some('Z'))
+            && running.started().elapsed().as_secs() < 20
+        {
+            signals::kill(running.pid(), libc::SIGWINCH);
+        }
+        running.wait().assert_code(5);
+    }
+    tenant.assert_nothing_left();
+}

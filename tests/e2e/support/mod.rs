@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod canary;
+pub mod cluster;
 pub mod fake;
 pub mod folder;
 pub mod fresh;
@@ -19,6 +20,7 @@ pub mod proxy;
 pub mod pty;
 pub mod run;
 pub mod running;
+pub mod scripted;
 pub mod servers;
 pub mod signals;
 pub mod surroundings;
@@ -28,16 +30,18 @@ pub mod transcript;
 pub mod vault;
 
 pub use admin::{Admin, Refused};
+pub use cluster::Cluster;
 pub use fake::FakeVault;
 pub use postgres::Postgres;
 pub use probe::Probe;
-pub use proxy::{Fault, FaultProxy, Hold, RequestInfo};
+pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
 pub use pty::Pty;
 pub use run::{Place, Run};
 pub use running::{Finished, Running};
+pub use scripted::{assert_refused, harm, harm_first};
 pub use servers::Servers;
 pub use surroundings::{Ending, Scene, Surroundings};
-pub use tenant::{NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
+pub use tenant::{Change, NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
 pub use vault::Vault;
 
 use std::time::{Duration, Instant};

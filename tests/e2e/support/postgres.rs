@@ -103,6 +103,16 @@ impl Postgres {
         }
     }
 
+    /// The client program itself: Debian's psql on the PATH is a Perl script around it, and slow.
+    pub fn psql(&self) -> PathBuf {
+        let own = self.programs.join("psql");
+        if own.is_file() {
+            own
+        } else {
+            on_path("psql").unwrap_or(own)
+        }
+    }
+
     /// Runs SQL as the administrator; the rows as `psql -At` prints them.
     pub fn sql(&self, sql: &str) -> String {
         self.try_sql(sql).unwrap()
@@ -125,14 +135,7 @@ impl Postgres {
         password: &str,
         sql: &str,
     ) -> Result<String, String> {
-        // Debian's psql on the PATH is a Perl script, and slow.
-        let own = self.programs.join("psql");
-        let psql = if own.is_file() {
-            own
-        } else {
-            on_path("psql").unwrap_or(own)
-        };
-        let output = Command::new(psql)
+        let output = Command::new(self.psql())
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .env_clear()
             .envs([

@@ -14,6 +14,7 @@
 //! | `ignore-term` | ignores TERM, prints `ready PID`, waits for ever |
 //! | `env NAME…` | `NAME=value` in raw bytes, or `NAME unset`, a line each |
 //! | `spawn-orphans N` | makes N orphans that wait, prints `ready PID`; then on stdin: `go` lets them die (prints `gone`), `exit N`; at its own exit they die too |
+//! | `work MS END [HOW]` | prints `ready PID`, works until CLOCK_BOOTTIME has MS milliseconds (a restart does not prolong it), then ends as END says: a code, or `die-NAME`. HOW: `heed N` exits with N on TERM; `deaf MS` ignores TERM, INT, HUP and USR1 for the first MS; `leave MS` leaves a grandchild that ends by itself after MS |
 //! | `spawn-orphans N stay` | the same with orphans that never end by themselves |
 
 use super::signals;
@@ -78,6 +79,7 @@ fn run(args: &[Vec<u8>], env: &[Vec<u8>]) -> i32 {
             times.parse().unwrap_or(0),
         ),
         ["ignore-term"] => ignore_term(),
+        ["work", until, end, how @ ..] => work(until.parse().unwrap_or(0), end, how),
         ["env", names @ ..] => print_env(names, env),
         ["spawn-orphans", count, rest @ ..] => {
             spawn_orphans(count.parse().unwrap_or(0), rest.contains(&"stay"))
@@ -277,6 +279,82 @@ fn ignore_term() -> i32 {
         loop {
             libc::pause();
         }
+    }
+}
+
+/// CLOCK_BOOTTIME in milliseconds: the same for every process, and never set.
+pub fn boot_millis() -> u64 {
+    // SAFETY: a plain struct out.
+    let time = unsafe {
+        let mut time = std::mem::zeroed::<libc::timespec>();
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time);
+        time
+    };
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+static HEED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn heed(_: libc::c_int) {
+    // SAFETY: async-signal-safe, and the end.
+    unsafe { libc::_exit(HEED.load(Ordering::Relaxed)) };
+}
+
+fn work(until: u64, end: &str, how: &[&str]) -> i32 {
+    let deaf_to = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
+    let set = |action: usize| {
+        for signal in deaf_to {
+            // SAFETY: SIG_IGN and SIG_DFL are valid dispositions.
+            unsafe { libc::signal(signal, action) };
+        }
+    };
+    let mut deaf_until = 0;
+    match how {
+        ["heed", code] => {
+            HEED.store(code.parse().unwrap_or(98), Ordering::Relaxed);
+            // SAFETY: the handler calls nothing but _exit.
+            unsafe { libc::signal(libc::SIGTERM, heed as *const () as usize) };
+        }
+        ["deaf", millis] => {
+            deaf_until = boot_millis() + millis.parse::<u64>().unwrap_or(0);
+            set(libc::SIG_IGN);
+        }
+        ["leave", millis] => {
+            let millis = millis.parse::<u32>().unwrap_or(0);
+            // SAFETY: one thread; the grandchild only sleeps, and holds none of the test's pipes.
+            unsafe {
+                if libc::fork() == 0 {
+                    (0..3).for_each(|descriptor| {
+                        libc::close(descriptor);
+                    });
+                    libc::usleep(millis * 1000);
+                    libc::_exit(0);
+                }
+            }
+        }
+        _ => {}
+    }
+    say_ready();
+    loop {
+        let now = boot_millis();
+        if deaf_until != 0 && now >= deaf_until {
+            deaf_until = 0;
+            set(libc::SIG_DFL);
+        }
+        if now >= until {
+            break;
+        }
+        let next = if deaf_until == 0 {
+            until
+        } else {
+            until.min(deaf_until)
+        };
+        // SAFETY: no memory involved. A signal that is handled makes another round.
+        unsafe { libc::usleep(((next - now).min(500) * 1000) as u32) };
+    }
+    match end.strip_prefix("die-") {
+        Some(name) => die(signals::number(name).unwrap_or(0)),
+        None => end.parse().unwrap_or(98),
     }
 }
 

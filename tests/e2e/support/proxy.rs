@@ -4,7 +4,7 @@ use super::http::{self, Answer, Head};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Fault {
     /// None: forward it, give the answer, keep the connection.
     Pass,
+    /// Forward it with one more header.
+    PassWithHeader(&'static str, String),
     /// Forward it, give the answer, then close the connection unannounced, as a load balancer does with an idle one.
     PassThenClose,
     /// RST, and the server never hears of it.
@@ -99,7 +101,8 @@ impl Hold {
         self.shared.1.notify_all();
     }
 
-    fn pause(&self, proxy: &Shared) {
+    /// False when the proxy ends meanwhile.
+    fn pause(&self, proxy: &Shared) -> bool {
         let (state, changed) = &*self.shared;
         let mut state = state.lock().unwrap();
         state.arrived += 1;
@@ -110,6 +113,7 @@ impl Hold {
                 .unwrap()
                 .0;
         }
+        state.released
     }
 }
 
@@ -183,6 +187,28 @@ impl RequestInfo {
     }
 }
 
+/// Something that the server gave out in an answer that went through the proxy.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The request's `sequence`.
+    pub sequence: usize,
+    /// What it is.
+    pub what: IssuedKind,
+    /// When the server had answered.
+    pub at: Instant,
+    /// Whether the client never got the answer: the proxy dropped or garbled it, or the client was gone by then.
+    pub lost: bool,
+}
+
+/// What a server gives out that outlives the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuedKind {
+    /// A token, by its accessor.
+    Token { accessor: String },
+    /// A lease and the database's role that came with it.
+    Lease { lease_id: String, username: String },
+}
+
 type Script = dyn Fn(&RequestInfo) -> Fault + Send + Sync;
 
 struct Shared {
@@ -191,7 +217,9 @@ struct Shared {
     requests: Mutex<Vec<RequestInfo>>,
     arrived: Condvar,
     secrets: Mutex<Vec<String>>,
+    issued: Mutex<Vec<Issued>>,
     connections: Mutex<Vec<Weak<TcpStream>>>,
+    serving: AtomicUsize,
     closing: AtomicBool,
     refusing: AtomicBool,
 }
@@ -219,7 +247,9 @@ impl FaultProxy {
             requests: Mutex::default(),
             arrived: Condvar::new(),
             secrets: Mutex::default(),
+            issued: Mutex::default(),
             connections: Mutex::default(),
+            serving: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
         });
@@ -285,6 +315,18 @@ impl FaultProxy {
         lock(&self.shared.secrets).clone()
     }
 
+    /// All tokens and leases that the server gave out through the proxy so far.
+    pub fn issued(&self) -> Vec<Issued> {
+        lock(&self.shared.issued).clone()
+    }
+
+    /// Waits until no connection is served any more, which is soon after the last client's end: only then is what became of
+    /// each answer known. False when that did not come in time.
+    pub fn settle(&self, limit: Duration) -> bool {
+        let settled = || (self.shared.serving.load(Ordering::SeqCst) == 0).then_some(());
+        super::poll_until(limit, settled).is_some()
+    }
+
     /// Closes all connections of clients now, unannounced; new ones are taken.
     pub fn close_connections(&self) {
         for stream in lock(&self.shared.connections)
@@ -332,7 +374,11 @@ impl FaultProxy {
                     connections.len() - 1
                 };
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(&shared, &stream, number));
+                shared.serving.fetch_add(1, Ordering::SeqCst);
+                thread::spawn(move || {
+                    let _served = Served(&shared);
+                    serve(&shared, &stream, number);
+                });
             }
         });
         *lock(&self.accepting) = Some(thread);
@@ -346,21 +392,62 @@ impl Drop for FaultProxy {
     }
 }
 
+/// Counts a connection out, however its thread ends.
+struct Served<'a>(&'a Shared);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// One connection: request after request until a fault ends it or either side is gone.
 fn serve(shared: &Shared, stream: &TcpStream, connection: usize) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
+    let mut answered = None;
     loop {
-        let Ok(Some(head)) = http::read_head(&mut reader) else {
-            return;
+        let head = match http::read_head(&mut reader) {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(_) => {
+                // RST in place of an orderly end: the client closed without having read the last answer.
+                if let Some(sequence) = answered {
+                    lose(shared, sequence);
+                }
+                return;
+            }
         };
         let Ok(body) = http::read_body(&mut reader, &head) else {
             return;
         };
         let request = record(shared, head, body, connection);
         let fault = (shared.script)(&request);
-        if !act(shared, stream, &request, fault).unwrap_or(false) {
+        let gives_the_answer = matches!(
+            fault,
+            Fault::Pass
+                | Fault::PassWithHeader(..)
+                | Fault::PassThenClose
+                | Fault::Delay(_)
+                | Fault::HoldRequest(_)
+                | Fault::HoldAnswer(_)
+        );
+        let result = act(shared, stream, &request, fault);
+        if !gives_the_answer || result.is_err() {
+            lose(shared, request.sequence);
+        }
+        if !result.unwrap_or(false) {
             return;
+        }
+        answered = Some(request.sequence);
+    }
+}
+
+/// The answer to that request did not reach the client.
+fn lose(shared: &Shared, sequence: usize) {
+    for issued in lock(&shared.issued).iter_mut() {
+        if issued.sequence == sequence {
+            issued.lost = true;
         }
     }
 }
@@ -399,6 +486,11 @@ fn act(
 ) -> io::Result<bool> {
     match fault {
         Fault::Pass => answer(stream, &forward(shared, request)?),
+        Fault::PassWithHeader(name, value) => {
+            let mut request = request.clone();
+            request.headers.push((name.to_owned(), value));
+            answer(stream, &forward(shared, &request)?)
+        }
         Fault::PassThenClose => {
             answer(stream, &forward(shared, request)?)?;
             stream.shutdown(Shutdown::Write)?;
@@ -458,7 +550,9 @@ fn act(
             end(stream)
         }
         Fault::HoldRequest(hold) => {
-            hold.pause(shared);
+            if !hold.pause(shared) {
+                return Ok(false);
+            }
             answer(stream, &forward(shared, request)?)
         }
         Fault::HoldAnswer(hold) => {
@@ -507,6 +601,25 @@ fn forward(shared: &Shared, request: &RequestInfo) -> io::Result<Answer> {
             .iter()
             .filter_map(|place| json.pointer(place)?.as_str().map(str::to_owned));
         lock(&shared.secrets).extend(found);
+        let text = |place: &str| Some(json.pointer(place)?.as_str()?.to_owned());
+        // A renewal names what is known already.
+        let what = if request.is_login() {
+            text("/auth/accessor").map(|accessor| IssuedKind::Token { accessor })
+        } else if request.is_creds() {
+            text("/lease_id")
+                .zip(text("/data/username"))
+                .map(|(lease_id, username)| IssuedKind::Lease { lease_id, username })
+        } else {
+            None
+        };
+        if let Some(what) = what {
+            lock(&shared.issued).push(Issued {
+                sequence: request.sequence,
+                what,
+                at: Instant::now(),
+                lost: false,
+            });
+        }
     }
     Ok(answer)
 }

@@ -257,7 +257,7 @@ impl Running {
             all.push(self.pid());
             let mut next = 0;
             while next < all.len() {
-                all.extend(procfs::children(all[next]));
+                all.extend(procfs::all_children(all[next]));
                 next += 1;
             }
         }

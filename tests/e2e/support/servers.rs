@@ -64,19 +64,24 @@ impl Servers {
     }
 
     fn wire(vault: Vault, postgres: Arc<Postgres>) -> Result<Self, String> {
-        let admin = vault.admin();
-        let failed = |refused: super::admin::Refused| format!("cannot set the vault up: {refused}");
-        admin
-            .write("sys/mounts/database", json!({"type": "database"}))
-            .map_err(failed)?;
-        admin
-            .write("database/config/appdb", connection(&postgres))
-            .map_err(failed)?;
-        admin
-            .write("sys/auth/approle", json!({"type": "approle"}))
-            .map_err(failed)?;
+        wire_up(&vault.admin(), &postgres)?;
         Ok(Self { vault, postgres })
     }
+}
+
+/// Mounts the database's engine and AppRole on a new server.
+pub fn wire_up(admin: &Admin, postgres: &Postgres) -> Result<(), String> {
+    let mounts = [
+        ("sys/mounts/database", json!({"type": "database"})),
+        ("database/config/appdb", connection(postgres)),
+        ("sys/auth/approle", json!({"type": "approle"})),
+    ];
+    for (path, body) in mounts {
+        admin
+            .write(path, body)
+            .map_err(|refused| format!("cannot set the vault up: {refused}"))?;
+    }
+    Ok(())
 }
 
 /// The tutorial's connection, open to every database role of the mount.

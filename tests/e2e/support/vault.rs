@@ -343,7 +343,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn find_program() -> Result<PathBuf, String> {
+/// The server's program.
+pub fn find_program() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os("VAULTEXEC_TEST_VAULT") {
         return Ok(named.into());
     }

@@ -1,0 +1,86 @@
+//! The companion's own life: listen, and clean up when there is nobody left to do it.
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+
+use super::message::{Held, Message};
+use crate::config::Config;
+use crate::lease::{self, Holdings};
+use crate::report::{Format, Level, Reporter};
+use crate::sys::apart::Watched;
+use crate::sys::clock::Moment;
+use crate::sys::signal::Signal;
+use crate::vault::Client;
+
+/// How long the server is asked at most. By then a lease of the usual length would be over, or the
+/// server is away for good.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
+
+/// How long a read of credentials that was on its way is given to be done with. The server makes a
+/// role for a token that is revoked meanwhile, and then nobody can revoke it.
+const LAST_READ: Duration = Duration::from_millis(400);
+
+/// Listens until vaultexec has ended.
+pub fn watch(mut socket: UnixStream, config: &Config) {
+    let mut held: Vec<Held> = Vec::new();
+    let mut child: Option<Watched> = None;
+    // An error is an end too: what was told before it still holds.
+    while let Ok(Some(message)) = Message::read(&mut socket) {
+        match message {
+            Message::Held(all) => held = all,
+            Message::Child(pid) => child = Watched::open(pid),
+        }
+    }
+    if held.is_empty() && child.as_ref().is_none_or(Watched::has_ended) {
+        return;
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    LocalSet::new().block_on(&runtime, async {
+        tokio::join!(give_back(held, config), end(child, config));
+    });
+    runtime.shutdown_background();
+}
+
+/// Revokes what was held.
+async fn give_back(held: Vec<Held>, config: &Config) {
+    if !config.revoke || held.is_empty() {
+        return;
+    }
+    // There is nobody to tell.
+    let silent = Reporter {
+        level: Level::Error,
+        format: Format::Text,
+    };
+    let Ok(client) = Client::new(&config.vault, silent) else {
+        return;
+    };
+    if held.iter().any(Held::is_reading) {
+        tokio::time::sleep(LAST_READ).await;
+    }
+    let holdings = Holdings::default();
+    for held in held {
+        held.enter(&holdings);
+    }
+    let until = Moment::now() + LONGEST;
+    lease::give_back_patiently(&client, &holdings, config.revoke_timeout, until, silent).await;
+}
+
+/// Sees to it that the child ends. The kernel has sent it the stop signal at vaultexec's death;
+/// if it is stopped, it has to go on to hear of that.
+async fn end(child: Option<Watched>, config: &Config) {
+    let Some(child) = child else { return };
+    child.signal(Signal::CONT);
+    if tokio::time::timeout(config.stop_timeout, child.ended())
+        .await
+        .is_err()
+    {
+        child.signal(Signal::KILL);
+    }
+}

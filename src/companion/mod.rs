@@ -1,0 +1,99 @@
+//! The companion: a small process that cleans up when vaultexec is killed and cannot.
+//!
+//! It is started before any secret is read, has no terminal, no descriptor but its end of a socket,
+//! and no signal reaches it but KILL. Over the socket it is told what is held. When the other end
+//! closes, vaultexec has ended: if anything is held by then, it was not an orderly end, and the
+//! companion gives it back. As PID 1 there is no companion: nothing outlives PID 1.
+
+mod guard;
+mod message;
+
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::lease::{Holding, Witness};
+use crate::sys::apart::{self, Apart};
+use crate::sys::process;
+use crate::sys::reap::Pid;
+
+use message::{Held, Message};
+
+/// How long a companion has to end when it is dismissed: it has nothing to do then.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// vaultexec's end of the companion.
+#[derive(Debug)]
+pub struct Companion {
+    process: Apart,
+    socket: RefCell<Option<UnixStream>>,
+}
+
+impl Companion {
+    /// Starts the companion, unless this is PID 1. Must be called before there is a second thread
+    /// or a secret in memory.
+    ///
+    /// # Errors
+    /// When the system has no process or descriptor to give.
+    pub fn start(config: &Config) -> std::io::Result<Option<Self>> {
+        if process::is_init() {
+            return Ok(None);
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        // A companion that does not listen must never hold up the child.
+        ours.set_nonblocking(true)?;
+        let secret = |name: &[u8]| crate::child_environment::is_secret(name);
+        let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
+        Ok(Some(Self {
+            process,
+            socket: RefCell::new(Some(ours)),
+        }))
+    }
+
+    /// Tells which child is to end if vaultexec does.
+    pub fn child_started(&self, child: Pid) {
+        self.tell(&Message::Child(child));
+    }
+
+    /// Ends the companion. What is still held is no longer its business.
+    pub fn dismiss(&self) {
+        self.tell(&Message::Held(Vec::new()));
+        self.socket.borrow_mut().take();
+        self.process.end(LAST_WORDS);
+    }
+
+    fn tell(&self, message: &Message) {
+        let mut socket = self.socket.borrow_mut();
+        let Some(stream) = socket.as_mut() else {
+            return;
+        };
+        let frame = Zeroizing::new(message.to_frame());
+        if stream.write_all(&frame).is_err() {
+            // It is gone, or has not listened for long. What it knows is not true any more, and it
+            // must not act on that when the socket closes.
+            self.process.kill();
+            socket.take();
+        }
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
+}
+
+impl Witness for Rc<Companion> {
+    fn changed(&self, holdings: &[Rc<Holding>]) {
+        let held = holdings
+            .iter()
+            .filter(|holding| !holding.is_settled())
+            .map(|holding| Held::of(holding));
+        self.tell(&Message::Held(held.collect()));
+    }
+}

@@ -1,0 +1,495 @@
+//! Settings that are wrong or missing, and servers that answer nonsense.
+
+use crate::support::*;
+use std::time::Duration;
+
+const SAY: [&str; 2] = ["echo", "ran"];
+/// What a hostile answer holds, and no message may.
+const CONTENT: &str = "hunter2-content";
+
+/// A run with sound settings, which would ask a server that is not there.
+fn sound() -> Run {
+    Run::vaultexec()
+        .env("VAULT_ADDR", "http://127.0.0.1:1")
+        .env("VAULT_ROLE_ID", "a-role-id")
+        .env("VAULT_SECRET_ID", "hunter2-secret-id")
+        .env("VAULTEXEC_CREDS", "database/creds/app")
+        .canary("hunter2")
+}
+
+#[track_caller]
+fn assert_told(run: Run, needles: &[&str]) -> Finished {
+    let run = run.child(SAY).output();
+    run.assert_code(125).stdout_is("");
+    for needle in needles {
+        run.stderr_contains(needle);
+    }
+    assert!(
+        run.wall < Duration::from_secs(5),
+        "something was asked: {run}"
+    );
+    run
+}
+
+#[test]
+fn a_missing_setting_is_named_by_flag_and_variable() {
+    assert_told(
+        sound().env_remove("VAULT_ROLE_ID"),
+        &[
+            "--role-id",
+            "--role-id-file",
+            "VAULT_ROLE_ID",
+            "VAULT_ROLE_ID_FILE",
+            "is missing",
+        ],
+    );
+    assert_told(
+        sound().env_remove("VAULTEXEC_CREDS"),
+        &[
+            "--creds (VAULTEXEC_CREDS): it is missing",
+            "database/creds/app-role",
+        ],
+    );
+    let run = assert_told(Run::vaultexec(), &["VAULT_ROLE_ID", "VAULTEXEC_CREDS"]);
+    assert_eq!(run.err().lines().count(), 2, "one line each: {run}");
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_what_would_be_right() {
+    let cases = [
+        (
+            "VAULT_ADDR",
+            "vault:8200",
+            "as in https://vault.example.com:8200",
+        ),
+        ("VAULT_ADDR", "https://u:hunter2@h", "a user or a password"),
+        ("BAO_ADDR", "unix://relative", "absolute path"),
+        ("VAULT_ADDR", ",", "names no address"),
+        ("VAULT_NAMESPACE", "a\u{e4}", "no namespace has"),
+        (
+            "VAULT_CACERT",
+            "/nowhere/ca.pem",
+            "cannot read /nowhere/ca.pem: No such file",
+        ),
+        ("VAULT_CACERT", "/etc/passwd", "no PEM certificate"),
+        ("VAULT_CACERT_BYTES", "hunter2", "no PEM certificate"),
+        ("VAULT_CAPATH", "/nowhere", "cannot read /nowhere"),
+        ("VAULT_SKIP_VERIFY", "maybe", "neither true nor false"),
+        ("VAULT_DISABLE_REDIRECTS", "maybe", "neither true nor false"),
+        ("VAULT_CLIENT_TIMEOUT", "soon", "such as 30s"),
+        ("VAULT_CLIENT_TIMEOUT", "0", "100ms"),
+        ("VAULT_MAX_RETRIES", "-1", "whole number"),
+        ("VAULT_PROXY_ADDR", "ftp://x", "proxy"),
+        ("HTTPS_PROXY", "::", "proxy"),
+        ("VAULTEXEC_AUTH", "kerberos", "approle"),
+        ("VAULTEXEC_AUTH_MOUNT", "../sys", "is not a path of the API"),
+        ("VAULT_ROLE_ID_FILE", "/nowhere/role", "give only one"),
+        ("VAULT_SECRET_ID_FILE", "/nowhere/secret", "give only one"),
+        (
+            "VAULT_WRAPPED_SECRET_ID",
+            "hunter2-wrapped",
+            "given twice, plain and wrapped",
+        ),
+        (
+            "VAULTEXEC_WRAPPING_PATH",
+            "a//b",
+            "is not a path of the API",
+        ),
+        (
+            "VAULTEXEC_REMOVE_SECRET_ID_FILE",
+            "maybe",
+            "neither true nor false",
+        ),
+        (
+            "VAULTEXEC_CREDS",
+            "database/creds/../x",
+            "is not a path of the API",
+        ),
+        (
+            "VAULTEXEC_DATABASE_URL",
+            "mysql://u:hunter2@h/d",
+            "as in postgresql://",
+        ),
+        (
+            "DATABASE_URL",
+            "jdbc:postgresql://u:hunter2@h/d",
+            "as in postgresql://",
+        ),
+        ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "65535"),
+        (
+            "VAULTEXEC_ON_EXPIRY",
+            "explode",
+            "none of restart, signal:NAME, stop, warn",
+        ),
+        ("VAULTEXEC_ON_EXPIRY", "signal:NOPE", "not a signal"),
+        ("VAULTEXEC_STOP_SIGNAL", "NOPE", "not a signal"),
+        ("VAULTEXEC_STOP_TIMEOUT", "never", "such as 30s"),
+        ("VAULTEXEC_START_TIMEOUT", "1 fortnight", "such as 30s"),
+        ("VAULTEXEC_START_TIMEOUT", "1ms", "100ms"),
+        ("VAULTEXEC_REVOKE_TIMEOUT", "x", "such as 30s"),
+        ("VAULTEXEC_NO_REVOKE", "maybe", "neither true nor false"),
+        ("VAULTEXEC_STRICT_REVOKE", "maybe", "neither true nor false"),
+        ("VAULTEXEC_LEASE_TTL", "1s", "5s"),
+        ("VAULTEXEC_CLEAR_ENV", "maybe", "neither true nor false"),
+        (
+            "VAULTEXEC_LOG_LEVEL",
+            "loud",
+            "none of error, warn, info, debug, trace",
+        ),
+        ("VAULTEXEC_LOG_FORMAT", "xml", "neither text nor json"),
+    ];
+    for (name, value, needle) in cases {
+        assert_told(sound().env(name, value), &[name, needle]);
+    }
+    for (given, missing) in [
+        (
+            "VAULT_CLIENT_CERT",
+            "--client-key (VAULT_CLIENT_KEY): it is missing",
+        ),
+        (
+            "VAULT_CLIENT_KEY",
+            "--client-cert (VAULT_CLIENT_CERT): it is missing",
+        ),
+    ] {
+        assert_told(sound().env(given, "/etc/passwd"), &[missing]);
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_named_as_the_flag() {
+    for (flag, value, needle) in [
+        ("--address", "nonsense", "it is not a URL"),
+        ("--address", "", "empty"),
+        ("--ca-cert", "/nowhere", "cannot read"),
+        ("--auth", "token2", "approle"),
+        ("--creds", "", "empty"),
+        ("--creds", "a?b", "is not a path of the API"),
+        ("--start-timeout", "soon", "such as 30s"),
+        ("--log-level", "loud", "none of"),
+        ("--on-expiry", "no", "none of"),
+        (
+            "--secret-id-file",
+            "/nowhere/secret",
+            "cannot read /nowhere/secret: No such file",
+        ),
+        ("--secret-id-file", "/", "cannot read /: Is a directory"),
+        ("--secret-id-file", "/dev/null", "it is empty"),
+        (
+            "--role-id-file",
+            "/nowhere/role",
+            "cannot read /nowhere/role",
+        ),
+        (
+            "--wrapped-secret-id-file",
+            "/nowhere/w",
+            "cannot read /nowhere/w",
+        ),
+    ] {
+        assert_told(sound().args([flag, value]), &[&format!("{flag}: "), needle]);
+    }
+    assert_told(
+        sound().args(["--no-revoke", "--strict-revoke"]),
+        &["--no-revoke (VAULTEXEC_NO_REVOKE) and --strict-revoke (VAULTEXEC_STRICT_REVOKE)"],
+    );
+    assert_told(
+        sound().args(["--role-id-file", "-", "--secret-id-file", "-"]),
+        &["standard input can hold the role id or the secret id, not both"],
+    );
+}
+
+#[test]
+fn all_that_is_wrong_is_told_together() {
+    let run = sound()
+        .env("VAULT_SKIP_VERIFY", "maybe")
+        .env("VAULTEXEC_STOP_SIGNAL", "NOPE")
+        .env_remove("VAULTEXEC_CREDS")
+        .args(["--start-timeout", "soon"]);
+    let run = assert_told(
+        run,
+        &[
+            "VAULT_SKIP_VERIFY: ",
+            "VAULTEXEC_STOP_SIGNAL: ",
+            "--creds",
+            "--start-timeout: ",
+        ],
+    );
+    assert_eq!(run.err().lines().count(), 4, "{run}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_one_is_named_and_not_shown() {
+    for (bytes, needle) in [
+        (&b""[..], "it is empty"),
+        (b" \n\n", "it is empty"),
+        (b"hunter2\nhunter2", "control character"),
+        (b"hunter2\0", "control character"),
+        (b"hunter2\xff", "not text in UTF-8"),
+        (&[b'h'; 70_000], "longer than 64 KiB"),
+    ] {
+        let run = sound()
+            .args(["--secret-id-file", "-"])
+            .stdin_bytes(bytes.to_vec());
+        assert_told(run, &["--secret-id-file: ", needle]);
+    }
+    // No end of it is waited for.
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    let run = sound().args(["--secret-id-file", "-"]).stdin(zeros);
+    assert_told(run, &["longer than 64 KiB"]);
+    assert_told(
+        sound().env_bytes(b"VAULT_SECRET_ID", b"hunter2\xff"),
+        &["VAULT_SECRET_ID: ", "not text in UTF-8"],
+    );
+    assert_told(
+        sound().env_bytes(b"VAULTEXEC_CREDS", b"database/\xff"),
+        &["VAULTEXEC_CREDS: ", "not text in UTF-8"],
+    );
+}
+
+#[test]
+fn wrong_usage_is_told_on_stderr() {
+    for arguments in [
+        &["true"][..],
+        &[],
+        &["--"],
+        &["--nope", "--", "true"],
+        &["--secret-id", "x", "--", "true"],
+    ] {
+        let run = sound().args(arguments).output();
+        run.assert_code(125).stdout_is("");
+        run.stderr_contains("--help");
+    }
+}
+
+fn with_content(json: &str) -> String {
+    json.replace("CONTENT", CONTENT)
+}
+
+/// One answer of nonsense in place of the server's, and what has to be told.
+#[track_caller]
+fn assert_named(which: fn(&RequestInfo) -> bool, acts: bool, body: &str, needle: &str) {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let body = with_content(body);
+    let fault = if acts {
+        Fault::StatusAfter(200, body.clone())
+    } else {
+        Fault::body(&body)
+    };
+    let proxy = harm(servers, which, fault);
+    let run = tenant.through(&proxy).canary(CONTENT).child(SAY).output();
+    run.assert_code(125).stdout_is("").stderr_contains(needle);
+    assert!(run.wall < Duration::from_secs(8), "{run}");
+    run.assert_no_secret(&proxy.secrets());
+    assert_eq!(proxy.count(which), 1, "asked once: {body}: {run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn nonsense_in_place_of_a_login_is_named_by_its_field() {
+    let deep = "[".repeat(100_000);
+    for (body, needle) in [
+        (
+            "<html><body>CONTENT</body></html>",
+            "a body that is not JSON",
+        ),
+        ("", "no `auth.client_token`"),
+        ("null", "no `auth.client_token`"),
+        ("[\"CONTENT\"]", "no `auth.client_token`"),
+        ("{\"auth\":\"CONTENT\"}", "no `auth.client_token`"),
+        (
+            "{\"auth\":{\"client_token\":17}}",
+            "a `auth.client_token` that is not a text",
+        ),
+        (
+            "{\"auth\":{\"client_token\":\"\"}}",
+            "a `auth.client_token` that is empty",
+        ),
+        (
+            "{\"auth\":{\"client_token\":\"CONTENT\\u0000\"}}",
+            "a `auth.client_token` that holds a NUL",
+        ),
+        ("{\"auth\":{\"client_token\":\"CONTENT", "not JSON"),
+        (
+            "{\"auth\":{\"client_token\":\"x\",\"lease_duration\":\"CONTENT\"}}",
+            "a `auth.lease_duration` that is not",
+        ),
+        (
+            "{\"auth\":{\"client_token\":\"x\",\"renewable\":\"CONTENT\"}}",
+            "a `auth.renewable` that is not",
+        ),
+        (
+            "{\"auth\":{\"client_token\":\"x\",\"num_uses\":-1}}",
+            "a `auth.num_uses` that is not",
+        ),
+        (&deep, "not JSON"),
+    ] {
+        assert_named(RequestInfo::is_login, false, body, needle);
+    }
+}
+
+#[test]
+fn nonsense_in_place_of_credentials_is_named_by_its_field_and_the_role_goes() {
+    let deep = "{\"data\":".repeat(50_000);
+    let lease =
+        "\"lease_id\":\"database/creds/x/CONTENT\",\"lease_duration\":3600,\"renewable\":true";
+    let with = |data: &str| format!("{{{lease},\"data\":{data}}}");
+    let cases = [
+        ("<html>CONTENT</html>".to_owned(), "a body that is not JSON"),
+        (String::new(), "no `data.username`"),
+        ("{}".to_owned(), "no `data.username`"),
+        ("\"CONTENT\"".to_owned(), "no `data.username`"),
+        (deep, "not JSON"),
+        (
+            "{\"lease_duration\":\"CONTENT\"}".to_owned(),
+            "`lease_duration`",
+        ),
+        ("{\"lease_duration\":-5}".to_owned(), "`lease_duration`"),
+        (
+            "{\"lease_id\":\"x\",\"renewable\":\"CONTENT\"}".to_owned(),
+            "`renewable`",
+        ),
+        (
+            "{\"lease_id\":17,\"data\":{\"username\":\"CONTENT\",\"password\":\"CONTENT\"}}"
+                .to_owned(),
+            "`lease_id`",
+        ),
+        (
+            "{\"lease_id\":\"CONTENT\\u0007\",\"data\":{\"username\":\"u\",\"password\":\"p\"}}"
+                .to_owned(),
+            "`lease_id`",
+        ),
+        (with("null"), "no `data.username`"),
+        (
+            with("{\"username\":17,\"password\":\"CONTENT\"}"),
+            "a `data.username` that is not a text",
+        ),
+        (
+            with("{\"username\":\"\",\"password\":\"CONTENT\"}"),
+            "a `data.username` that is empty",
+        ),
+        (with("{\"username\":\"u\"}"), "no `data.password`"),
+        (
+            with("{\"username\":\"u\",\"password\":[\"CONTENT\"]}"),
+            "a `data.password` that is not a text",
+        ),
+        (
+            with("{\"username\":\"u\",\"password\":\"CONTENT\\u0000\"}"),
+            "a `data.password` that holds a NUL",
+        ),
+    ];
+    for (body, needle) in cases {
+        assert_named(RequestInfo::is_creds, true, &body, needle);
+    }
+}
+
+#[test]
+fn a_flood_is_not_kept_in_memory() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for which in [
+        RequestInfo::is_login as fn(&RequestInfo) -> bool,
+        RequestInfo::is_creds,
+    ] {
+        let proxy = harm(servers, which, Fault::Flood(400 << 20));
+        let run = tenant
+            .through(&proxy)
+            // To hold it all would end in an abort.
+            .limited(libc::RLIMIT_AS, 200 << 20)
+            .child(SAY)
+            .output();
+        assert_refused(&run, &proxy, &tenant);
+        run.stderr_contains("a body of more than 1 MiB");
+        assert!(run.wall < Duration::from_secs(10), "{run}");
+    }
+    // While cleaning up the status alone decides.
+    let proxy = harm(
+        servers,
+        RequestInfo::is_revoke_self,
+        Fault::Flood(400 << 20),
+    );
+    let run = tenant
+        .through(&proxy)
+        .limited(libc::RLIMIT_AS, 200 << 20)
+        .child(SAY)
+        .output();
+    run.assert_code(0).stdout_is("ran\n");
+}
+
+#[test]
+fn a_byte_a_second_is_not_waited_for() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for which in [
+        RequestInfo::is_login as fn(&RequestInfo) -> bool,
+        RequestInfo::is_creds,
+    ] {
+        for (head, pause) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n{", 20),
+            ("HTTP/1.1 200 OK\r\nX-Slow: ", 1000),
+        ] {
+            let bytes = [head.as_bytes(), &[b'a'; 400]].concat();
+            let fault = Fault::Drip(bytes, Duration::from_millis(pause));
+            let proxy = harm(servers, which, fault);
+            let run = tenant
+                .through(&proxy)
+                .args(["--start-timeout", "2s"])
+                .child(SAY)
+                .output();
+            assert_refused(&run, &proxy, &tenant);
+            run.stderr_contains("the answer was lost");
+            assert!(run.wall < Duration::from_secs(7), "{run}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_http_or_is_cut_off_is_a_lost_answer() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for fault in [
+        Fault::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Fault::Raw(Vec::new()),
+        Fault::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"auth\":".to_vec()),
+        Fault::Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec()),
+        Fault::Truncate,
+    ] {
+        let proxy = harm(servers, RequestInfo::is_creds, fault);
+        let run = tenant.through(&proxy).child(SAY).output();
+        assert_refused(&run, &proxy, &tenant);
+        run.stderr_contains(&format!(
+            "cannot read credentials at {}: the answer was lost",
+            tenant.creds_path()
+        ));
+        assert_eq!(proxy.count(RequestInfo::is_creds), 1);
+    }
+}
+
+#[test]
+fn a_servers_own_words_are_capped_and_cannot_drive_the_terminal() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let words = format!(
+        "\u{1b}[2J\r\nvaultexec: all is well\u{7}{}",
+        "y".repeat(50_000)
+    );
+    let proxy = harm(servers, RequestInfo::is_login, Fault::error(400, &words));
+    let run = tenant.through(&proxy).child(SAY).output();
+    assert_refused(&run, &proxy, &tenant);
+    let text = run.err();
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\r']), "{text:?}");
+    assert!(
+        text.len() < 2_000 && !text.contains("\nvaultexec: all"),
+        "{text}"
+    );
+    // A server that gives back what it was asked with.
+    let secret_id = tenant.secret_id();
+    let echo = Fault::error(400, &format!("bad secret {secret_id}"));
+    let proxy = harm(servers, RequestInfo::is_login, echo);
+    let run = tenant
+        .through(&proxy)
+        .env("VAULT_SECRET_ID", &secret_id)
+        .child(SAY)
+        .output();
+    assert_refused(&run, &proxy, &tenant);
+    run.stderr_contains("bad secret REDACTED (400)");
+}

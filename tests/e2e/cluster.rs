@@ -1,0 +1,142 @@
+//! A real cluster of three: standbys, dead and sealed nodes, a leader that is lost.
+
+use crate::support::*;
+use std::time::Duration;
+
+const WHO_AM_I: [&str; 3] = ["psql", "-XAtc", "select 'as ' || current_user"];
+
+/// Says when it starts and when it is told to end.
+const TELLING: &str = r#"
+trap 'echo term; exit 7' TERM
+echo start
+while :; do sleep 0.05; done"#;
+
+/// A command with a secret id that this node has heard of: a standby looks things up for itself, and may be late.
+fn command(cluster: &Cluster, tenant: &Tenant, node: usize) -> Run {
+    let secret_id = tenant.secret_id();
+    let path = format!("{}/secret-id/lookup", tenant.approle_path());
+    let body = serde_json::json!({"secret_id": secret_id});
+    let known = poll_until(Duration::from_secs(10), || {
+        let answer = cluster.admin(node).write(&path, body.clone()).ok()?;
+        answer["data"].is_object().then_some(())
+    });
+    assert!(known.is_some(), "node {node} never heard of the secret id");
+    tenant.command().env("VAULT_SECRET_ID", secret_id)
+}
+
+#[test]
+fn every_node_will_do_be_it_the_leader_or_a_standby() {
+    let cluster = Cluster::launch();
+    let tenant = cluster.tenant(0, |spec| spec);
+    for node in 0..3 {
+        let run = command(&cluster, &tenant, node)
+            .env("VAULT_ADDR", cluster.url(node))
+            .child(WHO_AM_I)
+            .output();
+        run.assert_code(0).assert_quiet_stderr();
+        assert!(run.out().starts_with("as v-approle-"), "{run}");
+        tenant.assert_nothing_left();
+    }
+    // A standby that does not pass requests on sends the client to the leader.
+    let standby = (cluster.leader() + 1) % 3;
+    let proxy = FaultProxy::start(&cluster.url(standby), |_| {
+        Fault::PassWithHeader("X-Vault-No-Request-Forwarding", "true".to_owned())
+    });
+    let run = command(&cluster, &tenant, standby)
+        .env("VAULT_ADDR", proxy.url())
+        .arg("-vv")
+        .child(WHO_AM_I)
+        .output();
+    run.assert_code(0).stderr_contains("redirected to ");
+    tenant.assert_nothing_left();
+    let run = command(&cluster, &tenant, standby)
+        .env("VAULT_ADDR", proxy.url())
+        .env("VAULT_DISABLE_REDIRECTS", "true")
+        .child(WHO_AM_I)
+        .output();
+    run.assert_code(125)
+        .stderr_contains("VAULT_DISABLE_REDIRECTS is set");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn dead_and_sealed_nodes_are_passed_over() {
+    let cluster = Cluster::launch();
+    let leader = cluster.leader();
+    let (out, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let tenant = cluster.tenant(leader, |spec| spec);
+    let run = |first: usize| {
+        let addresses = cluster.urls(&[out, other, leader]);
+        let run = command(&cluster, &tenant, first)
+            .env("VAULT_ADDR", addresses)
+            .child(WHO_AM_I)
+            .output();
+        run.assert_code(0);
+        assert!(run.out().starts_with("as v-approle-"), "{run}");
+        // A node that is out while others serve is worth a line, and no waiting.
+        assert!(run.wall < Duration::from_secs(5), "{run}");
+        tenant.assert_nothing_left();
+    };
+    cluster.kill(out);
+    run(other);
+    cluster.start_sealed(out);
+    run(other);
+    cluster.unseal(out);
+    run(out);
+}
+
+#[test]
+fn the_leader_is_lost_while_children_run_rotate_and_end() {
+    let cluster = Cluster::launch();
+    let leader = cluster.leader();
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    let addresses = cluster.urls(&[leader, others[0], others[1]]);
+    let tenant = |change: fn(TenantSpec) -> TenantSpec| cluster.tenant(others[0], change);
+    let start = |tenant: &Tenant, child: Vec<String>| {
+        let run = tenant
+            .command()
+            .env("VAULT_ADDR", &addresses)
+            .args(["--revoke-timeout", "40s"]);
+        run.stdin_piped().child(child).spawn()
+    };
+    let telling = || ["sh", "-c", TELLING].map(str::to_owned).to_vec();
+
+    let lasting = tenant(|spec| spec.default_ttl("12s"));
+    let rotating = tenant(|spec| spec.default_ttl("10s").max_ttl("16s"));
+    let ending = tenant(|spec| spec);
+    let ending_alone = tenant(TenantSpec::may_revoke_leases);
+    let stays = start(&lasting, telling());
+    let rotates = start(&rotating, telling());
+    let mut ends = start(&ending, Probe::signals());
+    let mut ends_alone = start(&ending_alone, Probe::signals());
+    stays.wait_for_line("start");
+    rotates.wait_for_line("start");
+    ends.wait_for_line("ready");
+    ends_alone.wait_for_line("ready");
+
+    cluster.kill(leader);
+    ends.say("exit 3");
+    ends_alone.say("exit 4");
+    ends.wait().assert_code(3).assert_quiet_stderr();
+    ends_alone.wait().assert_code(4).assert_quiet_stderr();
+    ending.assert_nothing_left();
+    ending_alone.assert_nothing_left();
+
+    // Two rotations, by a cluster with another leader and one node less.
+    rotates.wait_for_line("start");
+    rotates.wait_for_line("start");
+    rotating.wait_for_roles(1);
+    assert_ne!(cluster.leader(), leader);
+    cluster.start_sealed(leader);
+    cluster.unseal(leader);
+
+    // The other one has renewed all the while.
+    assert_eq!(stays.stdout_so_far(), "start\n");
+    lasting.wait_for_roles(1);
+    for running in [stays, rotates] {
+        running.signal(libc::SIGTERM);
+        running.wait().assert_code(7);
+    }
+    lasting.assert_nothing_left();
+    rotating.assert_nothing_left();
+}

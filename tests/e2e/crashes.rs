@@ -1,0 +1,202 @@
+//! vaultexec is killed and cannot clean up: the child is told to end, and the companion gives
+//! everything back.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+/// The companion of a running vaultexec.
+fn companion(run: &Running) -> libc::pid_t {
+    let named = |pid: &libc::pid_t| {
+        procfs::status_field(*pid, "Name").as_deref() == Some(procfs::COMPANION)
+    };
+    procfs::all_children(run.pid())
+        .into_iter()
+        .find(named)
+        .expect("a companion")
+}
+
+#[test]
+fn killed_it_leaves_neither_a_child_nor_a_role() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    assert_eq!(tenant.roles().len(), 1);
+    run.signal(libc::SIGKILL);
+    assert_eq!(
+        Probe::next_signal(&run).0,
+        "TERM",
+        "the child is told to end"
+    );
+    tenant.assert_nothing_left_within(Duration::from_secs(2));
+}
+
+#[test]
+fn a_child_that_ignores_the_stop_signal_is_killed_after_the_stop_timeout() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .args(["--stop-timeout", "300ms"])
+        .child(Probe::ignore_term())
+        .spawn();
+    run.wait_for_line("ready");
+    let child = run.wait_for_child("probe");
+    run.signal(libc::SIGKILL);
+    let gone = poll_until(Duration::from_secs(5), || {
+        procfs::state(child)
+            .is_none_or(|state| state == 'Z')
+            .then_some(())
+    });
+    assert!(gone.is_some(), "the child still runs");
+    tenant.assert_nothing_left_within(Duration::from_secs(2));
+}
+
+#[test]
+fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
+    let tenant = Tenant::new(Servers::shared());
+    let mut run = tenant
+        .command()
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    let pid = companion(&run);
+
+    let files: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap_or_default())
+        .map(|target| target.display().to_string())
+        .collect();
+    assert!(
+        files.iter().all(|file| file == "/dev/null"
+            || file.starts_with("socket:")
+            || file.ends_with("[pidfd]")),
+        "descriptors: {files:?}"
+    );
+    assert_eq!(
+        files
+            .iter()
+            .filter(|file| file.starts_with("socket:"))
+            .count(),
+        1,
+        "{files:?}"
+    );
+
+    let stat = procfs::stat_fields(pid).unwrap();
+    assert_eq!(stat[3], pid.to_string(), "a session of its own");
+    assert_eq!(stat[4], "0", "no terminal");
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(
+        environment.contains("VAULT_SECRET_ID=***"),
+        "wiped: {environment}"
+    );
+
+    // No signal but KILL does anything to it.
+    for (signal, _) in signals::catchable() {
+        signals::kill(pid, signal);
+    }
+    assert_eq!(companion(&run), pid);
+
+    run.say("exit 4");
+    run.wait().assert_code(4).assert_quiet_stderr();
+    assert_eq!(
+        procfs::state(pid),
+        None,
+        "it is gone when vaultexec has ended"
+    );
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn without_its_companion_a_run_goes_on_as_if_nothing_had_happened() {
+    let tenant = Tenant::new(Servers::shared());
+    let mut run = tenant
+        .command()
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    signals::kill(companion(&run), libc::SIGKILL);
+    run.say("exit 3");
+    run.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_companion_that_was_stopped_does_not_hold_up_the_end() {
+    let tenant = Tenant::new(Servers::shared());
+    let mut run = tenant
+        .command()
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    signals::kill(companion(&run), libc::SIGSTOP);
+    run.say("exit 3");
+    run.wait().assert_code(3).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn killed_while_the_credentials_are_read_it_leaves_no_role() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let hold = Hold::new();
+    let answer = hold.clone();
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        if request.is_creds() {
+            Fault::HoldAnswer(answer.clone())
+        } else {
+            Fault::Pass
+        }
+    });
+    let run = tenant
+        .command()
+        .env("VAULT_ADDR", proxy.url())
+        .child(Probe::exit(0))
+        .spawn();
+    hold.wait_arrived();
+    tenant.wait_for_roles(1);
+    run.signal(libc::SIGKILL);
+    hold.release();
+    tenant.assert_nothing_left_within(Duration::from_secs(3));
+}
+
+#[test]
+fn killed_with_the_server_away_the_companion_tries_again() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    let run = tenant
+        .command()
+        .env("VAULT_ADDR", proxy.url())
+        .args(["--revoke-timeout", "1s"])
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    proxy.refuse();
+    run.signal(libc::SIGKILL);
+    assert_eq!(Probe::next_signal(&run).0, "TERM");
+    assert_eq!(tenant.roles().len(), 1);
+    proxy.accept();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn as_pid_1_there_is_no_companion_and_the_child_ends_with_it() {
+    let tenant = Tenant::new(Servers::shared());
+    let mut run = pidns::as_pid_1(tenant.command().child(Probe::signals()).stdin_piped()).spawn();
+    run.wait_for_line("ready");
+    let init = pidns::pid_1(&run);
+    let children = procfs::all_children(init);
+    assert_eq!(children.len(), 1, "only the child: {children:?}");
+    run.say("exit 0");
+    run.wait().assert_code(0);
+    tenant.assert_nothing_left();
+}

@@ -1,0 +1,258 @@
+//! Lease and token are kept alive while the child runs, whatever the server does meanwhile.
+
+use crate::support::*;
+use std::time::Duration;
+
+/// Asks the database for every line it is given.
+const QUERIES: &str =
+    "while read -r line; do psql -XAtqc \"select 'alive'\" </dev/null || echo dead; done";
+
+fn pass(servers: &Servers) -> FaultProxy {
+    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
+}
+
+fn querying(run: Run) -> Running {
+    run.child(["sh", "-c", QUERIES]).stdin_piped().spawn()
+}
+
+#[track_caller]
+fn assert_alive(running: &mut Running) {
+    running.say("query");
+    assert_eq!(running.next_line(), "alive");
+}
+
+fn gaps(proxy: &FaultProxy, which: fn(&RequestInfo) -> bool) -> Vec<f64> {
+    let times: Vec<_> = proxy
+        .requests()
+        .into_iter()
+        .filter(which)
+        .map(|one| one.at)
+        .collect();
+    times
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).as_secs_f64())
+        .collect()
+}
+
+#[test]
+fn lease_and_token_outlive_their_first_durations() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, |spec| spec.default_ttl("4s").token_ttl("6s"));
+    let proxy = pass(servers);
+    let mut running = querying(tenant.through(&proxy));
+    assert_alive(&mut running);
+    let role = tenant.wait_for_roles(1).remove(0);
+    let mut until = tenant.valid_until(&role);
+    for renewal in 1..=4 {
+        proxy.wait_for(renewal, RequestInfo::is_lease_renew);
+        // The renewal is an ALTER ROLE, which is done a moment after the request came.
+        let grown = poll_until(Duration::from_secs(2), || {
+            let now = tenant.valid_until(&role);
+            (now > until).then_some(now)
+        });
+        until = grown.expect("the role's end did not move");
+        assert_alive(&mut running);
+    }
+    assert!(proxy.count(RequestInfo::is_token_renew) >= 2);
+    assert!(
+        running.started().elapsed() > Duration::from_secs(9),
+        "longer than both durations"
+    );
+    // 70 to 73 % of the duration, give or take a moment.
+    for gap in gaps(&proxy, RequestInfo::is_lease_renew) {
+        assert!((2.0..3.7).contains(&gap), "{gap}");
+    }
+    running.close_stdin();
+    let run = running.wait();
+    run.assert_code(0).assert_quiet_stderr();
+    assert_eq!(proxy.count(RequestInfo::is_creds), 1);
+    assert_eq!(proxy.count(RequestInfo::is_login), 1);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again_ever_later_and_told_once() {
+    let servers = Servers::shared();
+    let faults = [
+        ("503", Fault::error(503, "Vault is sealed")),
+        (
+            "database",
+            Fault::error(400, "failed to connect to the database"),
+        ),
+        ("malformed", Fault::body("{\"lease_duration\":\"long\"}")),
+        ("html", Fault::body("<html>")),
+        ("reset", Fault::ResetBefore),
+    ];
+    std::thread::scope(|scope| {
+        for (name, fault) in faults {
+            scope.spawn(move || {
+                let tenant = Tenant::new(servers);
+                let proxy = harm(servers, RequestInfo::is_lease_renew, fault);
+                // A shorter lease is asked for at once.
+                let mut running = tenant
+                    .through(&proxy)
+                    .args(["--lease-ttl", "60s"])
+                    .child(Probe::signals())
+                    .stdin_piped()
+                    .spawn();
+                running.wait_for_line("ready");
+                let told = running.wait_for_stderr("cannot renew the lease now");
+                assert!(told.contains("trying again, 59m"), "{told}");
+                // A connection that breaks is replaced once at once, so that these come in pairs.
+                let each = if name == "reset" { 2 } else { 1 };
+                proxy.wait_for(4 * each, RequestInfo::is_lease_renew);
+                let gaps: Vec<f64> = gaps(&proxy, RequestInfo::is_lease_renew)
+                    .into_iter()
+                    .skip(each - 1)
+                    .step_by(each)
+                    .collect();
+                for (nth, gap) in gaps.iter().enumerate() {
+                    let bound = f64::from(1 << nth);
+                    assert!(
+                        (bound * 0.45..bound + 1.0).contains(gap),
+                        "{name}: {gaps:?}"
+                    );
+                }
+                assert_eq!(proxy.count(RequestInfo::is_creds), 1, "{name}");
+                assert_eq!(proxy.count(RequestInfo::is_login), 1, "{name}");
+                running.say("ping");
+                assert_eq!(
+                    running.next_line(),
+                    "pong",
+                    "{name}: the child had a signal"
+                );
+                running.say("exit 6");
+                let run = running.wait();
+                run.assert_code(6).assert_no_secret(&proxy.secrets());
+                assert_eq!(run.err().lines().count(), 1, "told once: {run}");
+                tenant.assert_nothing_left();
+            });
+        }
+    });
+}
+
+#[test]
+fn renewals_that_failed_for_a_while_are_made_up_for_in_time() {
+    let servers = Servers::shared();
+    let faults = [
+        ("503", 2, Fault::error(503, "Vault is sealed")),
+        ("hang", 1, Fault::Hang),
+        ("lost", 1, Fault::ResetAfter),
+        ("html", 1, Fault::body("<html>")),
+    ];
+    std::thread::scope(|scope| {
+        for (name, count, fault) in faults {
+            scope.spawn(move || {
+                let tenant = Tenant::with(servers, |spec| spec.default_ttl("6s"));
+                let proxy = harm_first(servers, count, RequestInfo::is_lease_renew, fault);
+                let mut running = querying(tenant.through(&proxy));
+                assert_alive(&mut running);
+                let role = tenant.wait_for_roles(1).remove(0);
+                let until = tenant.valid_until(&role);
+                proxy.wait_for(count + 1, RequestInfo::is_lease_renew);
+                let grown = poll_until(Duration::from_secs(2), || {
+                    (tenant.valid_until(&role) > until).then_some(())
+                });
+                assert!(grown.is_some(), "{name}: the role's end did not move");
+                // Past the first end by now, or a moment later.
+                std::thread::sleep(Duration::from_secs(2));
+                assert_alive(&mut running);
+                assert_eq!(proxy.count(RequestInfo::is_creds), 1, "{name}");
+                running.close_stdin();
+                let run = running.wait();
+                run.assert_code(0);
+                let lines = run.err().lines().count();
+                assert_eq!(lines, usize::from(name != "lost"), "{name}: {run}");
+                tenant.assert_nothing_left();
+            });
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_was_closed_while_it_was_idle_is_replaced_in_silence() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, |spec| spec.default_ttl("4s"));
+    let proxy = pass(servers);
+    let mut running = querying(tenant.through(&proxy));
+    assert_alive(&mut running);
+    for renewal in 1..=2 {
+        proxy.close_connections();
+        let request = proxy.wait_for(renewal, RequestInfo::is_lease_renew);
+        assert_eq!(request.connection, 0, "numbered from the last close");
+    }
+    running.close_stdin();
+    running.wait().assert_code(0).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_shorter_lease_is_asked_for_and_kept() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = pass(servers);
+    let mut running = querying(tenant.through(&proxy).args(["--lease-ttl", "5s"]));
+    assert_alive(&mut running);
+    for renewal in 1..=3 {
+        let request = proxy.wait_for(renewal, RequestInfo::is_lease_renew);
+        assert_eq!(request.json()["increment"], 5);
+        assert_alive(&mut running);
+    }
+    let role = tenant.wait_for_roles(1).remove(0);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64();
+    assert!(tenant.valid_until(&role) - now < 60.0);
+    running.close_stdin();
+    running.wait().assert_code(0).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn signals_are_forwarded_while_a_renewal_hangs() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = harm(servers, RequestInfo::is_lease_renew, Fault::Hang);
+    let mut running = tenant
+        .through(&proxy)
+        .args(["--lease-ttl", "60s"])
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    running.wait_for_line("ready");
+    proxy.wait_for(1, RequestInfo::is_lease_renew);
+    let sent = std::time::Instant::now();
+    running.signal(libc::SIGUSR1);
+    assert_eq!(Probe::next_signal(&running).0, "USR1");
+    assert!(sent.elapsed() < Duration::from_millis(500));
+    running.say("exit 0");
+    let run = running.wait();
+    run.assert_code(0).assert_quiet_stderr();
+    assert!(run.wall < Duration::from_secs(5), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_server_that_is_sealed_for_a_while_is_survived() {
+    let servers = Servers::private_vault();
+    let tenant = Tenant::with(&servers, |spec| spec.default_ttl("8s"));
+    let mut running = querying(tenant.command());
+    assert_alive(&mut running);
+    let role = tenant.wait_for_roles(1).remove(0);
+    let until = tenant.valid_until(&role);
+    servers.vault.seal();
+    let told = running.wait_for_stderr("cannot renew the lease now");
+    assert!(told.contains("sealed"), "{told}");
+    servers.vault.unseal();
+    let grown = poll_until(Duration::from_secs(5), || {
+        (tenant.valid_until(&role) > until).then_some(())
+    });
+    assert!(grown.is_some());
+    assert_alive(&mut running);
+    running.close_stdin();
+    let run = running.wait();
+    run.assert_code(0);
+    assert_eq!(run.err().lines().count(), 1, "{run}");
+    tenant.assert_nothing_left();
+}

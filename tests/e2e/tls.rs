@@ -1,0 +1,273 @@
+//! Whom vaultexec trusts, and how soon and clearly it says that it does not.
+
+use crate::support::folder::Folder;
+use crate::support::*;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SAY: [&str; 2] = ["echo", "ran"];
+
+fn at(tenant: &Tenant, url: &str) -> Run {
+    tenant.command().env("VAULT_ADDR", url)
+}
+
+#[track_caller]
+fn assert_trusted(tenant: &Tenant, run: Run) {
+    let run = run.child(SAY).output();
+    run.assert_code(0).assert_quiet_stderr().stdout_is("ran\n");
+    tenant.assert_nothing_left();
+}
+
+/// Final: told at once, not after the time that other faults are waited for.
+#[track_caller]
+fn assert_not_trusted(tenant: &Tenant, run: Run, needles: &[&str]) {
+    let run = run.child(SAY).output();
+    run.assert_code(125).stdout_is("");
+    for needle in needles {
+        run.stderr_contains(needle);
+    }
+    assert!(!run.err().contains("trying again"), "{run}");
+    assert!(run.wall < Duration::from_secs(4), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn an_authority_is_given_by_file_folder_or_bytes() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let (ca, folder) = (tls.certificates.ca(), tls.certificates.ca_folder());
+    let pem = fs::read_to_string(&ca).unwrap();
+    let good = || at(&tenant, &tls.good());
+    assert_trusted(&tenant, good().env("VAULT_CACERT", &ca));
+    assert_trusted(&tenant, good().env("BAO_CACERT", &ca));
+    assert_trusted(&tenant, good().arg("--ca-cert").arg(&ca));
+    assert_trusted(&tenant, good().env("VAULT_CAPATH", &folder));
+    assert_trusted(&tenant, good().arg("--ca-path").arg(&folder));
+    assert_trusted(&tenant, good().env("VAULT_CACERT_BYTES", &pem));
+    // Bytes win over a file, as for the official client; a flag wins over both.
+    let other = tls.certificates.other_ca();
+    assert_trusted(
+        &tenant,
+        good()
+            .env("VAULT_CACERT", &other)
+            .env("VAULT_CACERT_BYTES", &pem),
+    );
+    assert_trusted(
+        &tenant,
+        good()
+            .env("VAULT_CACERT_BYTES", fs::read_to_string(&other).unwrap())
+            .arg("--ca-cert")
+            .arg(&ca),
+    );
+    // A folder may hold other things, and several authorities.
+    let mixed = Folder::new().unwrap();
+    fs::write(mixed.path().join("README"), "not a certificate").unwrap();
+    fs::copy(&other, mixed.path().join("a.pem")).unwrap();
+    fs::copy(&ca, mixed.path().join("b.pem")).unwrap();
+    assert_trusted(&tenant, good().env("VAULT_CAPATH", mixed.path()));
+}
+
+#[test]
+fn an_unknown_authority_is_named_with_the_setting_for_it() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let needles = [
+        "no trusted connection",
+        "UnknownIssuer",
+        "--ca-cert (VAULT_CACERT)",
+    ];
+    assert_not_trusted(&tenant, at(&tenant, &tls.good()), &needles);
+    let other = tls.certificates.other_ca();
+    let run = at(&tenant, &tls.good()).env("VAULT_CACERT", other);
+    assert_not_trusted(&tenant, run, &needles);
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_named_as_such() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let run = at(&tenant, &tls.expired()).env("VAULT_CACERT", tls.certificates.ca());
+    assert_not_trusted(&tenant, run, &["no trusted connection", "expired"]);
+}
+
+#[test]
+fn a_certificate_for_another_host_is_taken_only_under_its_name() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let wrong = || at(&tenant, &tls.wrong_host()).env("VAULT_CACERT", tls.certificates.ca());
+    let needles = [
+        "no trusted connection",
+        "not valid for name",
+        "VAULT_TLS_SERVER_NAME",
+    ];
+    assert_not_trusted(&tenant, wrong(), &needles);
+    assert_trusted(
+        &tenant,
+        wrong().env("VAULT_TLS_SERVER_NAME", "elsewhere.example"),
+    );
+    assert_trusted(
+        &tenant,
+        wrong().args(["--tls-server-name", "elsewhere.example"]),
+    );
+    let good = at(&tenant, &tls.good()).env("VAULT_CACERT", tls.certificates.ca());
+    assert_not_trusted(
+        &tenant,
+        good.args(["--tls-server-name", "elsewhere.example"]),
+        &["not valid for name"],
+    );
+}
+
+#[test]
+fn verification_can_be_switched_off() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    for url in [tls.good(), tls.expired(), tls.wrong_host()] {
+        assert_trusted(&tenant, at(&tenant, &url).env("VAULT_SKIP_VERIFY", "true"));
+        assert_trusted(&tenant, at(&tenant, &url).arg("--tls-skip-verify"));
+    }
+}
+
+#[test]
+fn a_server_may_ask_for_a_client_certificate() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let files = &tls.certificates;
+    let mutual = || at(&tenant, &tls.mutual()).env("VAULT_CACERT", files.ca());
+    assert_trusted(
+        &tenant,
+        mutual()
+            .env("VAULT_CLIENT_CERT", files.client_cert())
+            .env("VAULT_CLIENT_KEY", files.client_key()),
+    );
+    assert_trusted(
+        &tenant,
+        mutual()
+            .arg("--client-cert")
+            .arg(files.client_cert())
+            .arg("--client-key")
+            .arg(files.client_key()),
+    );
+    assert_not_trusted(
+        &tenant,
+        mutual(),
+        &["no trusted connection", "--client-cert (VAULT_CLIENT_CERT)"],
+    );
+    // A certificate and a key that do not belong together.
+    assert_not_trusted(
+        &tenant,
+        mutual()
+            .env("VAULT_CLIENT_CERT", files.client_cert())
+            .env("VAULT_CLIENT_KEY", files.server_key("good")),
+        &["VAULT_CLIENT_KEY: it does not belong to the client certificate"],
+    );
+    assert_not_trusted(
+        &tenant,
+        mutual()
+            .env("VAULT_CLIENT_CERT", files.client_cert())
+            .env("VAULT_CLIENT_KEY", files.client_cert()),
+        &["VAULT_CLIENT_KEY", "no PEM private key"],
+    );
+}
+
+#[test]
+fn http_where_https_is_spoken_and_the_reverse_are_told_as_such() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let plain = tls.good().replace("https://", "http://");
+    assert_not_trusted(
+        &tenant,
+        at(&tenant, &plain),
+        &[
+            "this address speaks https, not http",
+            "begin the address with https://",
+        ],
+    );
+    // A wrapping token is not to be taken for stolen because of that.
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ADDR", &plain)
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .child(SAY)
+        .output();
+    run.assert_code(125).stderr_contains("speaks https");
+    assert!(!run.err().contains("two readings"), "a false alarm: {run}");
+    let secure = servers.vault.url().replace("http://", "https://");
+    assert_not_trusted(
+        &tenant,
+        at(&tenant, &secure).env("VAULT_CACERT", tls.certificates.ca()),
+        &["no trusted connection", "this address may speak plain http"],
+    );
+}
+
+/// A server that redirects whatever it is asked, once; gives its address and, at the end, what it was asked.
+fn redirecting(cert: &Path, key: &Path, target: &str) -> (String, std::thread::JoinHandle<String>) {
+    let chain = CertificateDer::pem_file_iter(cert)
+        .unwrap()
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let answer =
+        format!("HTTP/1.1 307 Elsewhere\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let mut asked = Vec::new();
+        let mut buffer = [0; 4096];
+        while !asked.ends_with(b"}") {
+            let count = stream.read(&mut buffer).unwrap();
+            asked.extend_from_slice(&buffer[..count]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream.flush().unwrap();
+        let _ = stream.read(&mut buffer);
+        String::from_utf8_lossy(&asked).into_owned()
+    });
+    (url, serving)
+}
+
+#[test]
+fn a_redirect_from_https_down_to_http_is_refused() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let files = &tls.certificates;
+    let plain = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    let target = format!("{}/v1/auth/approle/login", plain.url());
+    let (url, serving) = redirecting(
+        &files.server_cert("good"),
+        &files.server_key("good"),
+        &target,
+    );
+    let run = at(&tenant, &url).env("VAULT_CACERT", files.ca());
+    assert_not_trusted(
+        &tenant,
+        run,
+        &[
+            "redirect refused: from https down to http",
+            "--address, VAULT_ADDR",
+        ],
+    );
+    assert!(
+        serving
+            .join()
+            .unwrap()
+            .starts_with("POST /v1/auth/approle/login")
+    );
+    assert_eq!(plain.requests().len(), 0, "nothing went over plain http");
+}
