@@ -1,8 +1,9 @@
 //! Signals that processes send: to vaultexec before, during and after the child's life.
 
 use crate::support::surroundings::everywhere;
-use crate::support::{self, procfs, signals, *};
+use crate::support::{procfs, signals, *};
 use serde_json::json;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 everywhere!(
@@ -363,20 +364,16 @@ fn children_that_were_there_before_do_not_end_the_run() {
     let tenant = Tenant::new(Servers::shared());
     let run = tenant.command().child(Probe::signals());
     // An older child that dies when it is told to, and one that was dead already.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let number = reader.as_raw_fd();
     let script = format!(
-        "(exit 8) & cat <&3 >/dev/null & exec {} 3<&-",
+        "(exit 8) & cat <&{number} >/dev/null & exec {} {number}<&-",
         run.shell_line()
     );
-    let (reader, writer) = std::io::pipe().unwrap();
     let mut running = run
-        .replaced_by("sh")
+        .replaced_by("bash")
         .args(["-c", &script])
-        .before_exec(move || {
-            use std::os::fd::AsRawFd;
-            // SAFETY: numbers only, in the new process.
-            let copied = unsafe { libc::dup2(reader.as_raw_fd(), 3) };
-            support::fresh::check(copied.min(0))
-        })
+        .inheriting(number)
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
