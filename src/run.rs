@@ -189,10 +189,13 @@ async fn obtain_and_run(
         Startup::Done(acquisition) => acquisition?,
         Startup::Interrupted(signal, Some(_in_time)) => return Err(Error::Interrupted(signal)),
         Startup::Interrupted(signal, None) => {
-            config.report.warn(
-                "interrupted before the server had answered: if that was the login, a use of the secret id may be \
-                 spent, and if a wrapping token was being opened, it is spent",
-            );
+            // What the read of credentials may have left goes with its token, and is told if not.
+            if desk.holdings.is_empty() {
+                config.report.warn(
+                    "interrupted before the server had answered: if that was the login, a use of the secret id may \
+                     be spent, and if a wrapping token was being opened, it is spent",
+                );
+            }
             return Err(Error::Interrupted(signal));
         }
     };

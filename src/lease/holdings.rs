@@ -224,6 +224,12 @@ impl Holdings {
         self.tell();
     }
 
+    /// Whether there was no login yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.borrow().is_empty()
+    }
+
     /// Everything that is not settled yet.
     #[must_use]
     pub fn unsettled(&self) -> Vec<Rc<Holding>> {
