@@ -191,9 +191,11 @@ async fn obtain_and_run(
         Startup::Done(acquisition) => acquisition?,
         Startup::Interrupted(signal, Some(_in_time)) => return Err(Error::Interrupted(signal)),
         Startup::Interrupted(signal, None) => {
-            if issuer.method.lock().await.is_wrapped() {
+            // What a read of credentials may have left goes with its token, and is told if not.
+            if issuer.holdings.is_empty() {
                 config.report.warn(
-                    "interrupted while the wrapping token was being opened: if it is spent now, this run has done it",
+                    "interrupted before the server had answered: if that was the login, a use of the secret id may \
+                     be spent, and if a wrapping token was being opened, it is spent",
                 );
             }
             return Err(Error::Interrupted(signal));

@@ -123,12 +123,6 @@ impl AppRole {
         Ok(Session::new(answer, Moment::now()))
     }
 
-    /// Whether the wrapping token has not been opened, as far as is known here.
-    #[must_use]
-    pub const fn is_wrapped(&self) -> bool {
-        matches!(self.secret_id, SecretId::Wrapped { .. })
-    }
-
     /// Whether there can be another login, as far as is known.
     ///
     /// # Errors

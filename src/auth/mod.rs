@@ -32,14 +32,6 @@ impl Method {
         }
     }
 
-    /// Whether there is a wrapping token that has not been opened, as far as is known here.
-    #[must_use]
-    pub const fn is_wrapped(&self) -> bool {
-        match self {
-            Self::AppRole(method) => method.is_wrapped(),
-        }
-    }
-
     /// Whether another login can succeed, as far as is known.
     ///
     /// # Errors

@@ -217,6 +217,12 @@ impl Holdings {
         self.tell();
     }
 
+    /// Whether there was no login yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.borrow().is_empty()
+    }
+
     /// A read of credentials begins, whose answer may be lost with this process.
     pub fn begin_read(&self, holding: &Holding) {
         holding.unknown_lease.set(true);

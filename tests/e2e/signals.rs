@@ -1,8 +1,9 @@
 //! Signals that processes send: to vaultexec before, during and after the child's life.
 
 use crate::support::surroundings::everywhere;
-use crate::support::{self, procfs, signals, *};
+use crate::support::{procfs, signals, *};
 use serde_json::json;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 everywhere!(
@@ -108,7 +109,12 @@ fn a_signal_during_the_login_ends_vaultexec_at_once(place: Surroundings) {
         scene.signal(signal);
         let ending = scene.wait();
         assert!(sent.elapsed() < Duration::from_secs(3));
-        ending.assert_died_of(signal).assert_silent();
+        ending.assert_died_of(signal);
+        let said = ending.finished.out() + &ending.finished.err();
+        assert!(
+            said.contains("a use of the secret id may be spent") && !said.contains("child"),
+            "{said:?}"
+        );
     }
     tenant.assert_nothing_left();
 }
@@ -190,6 +196,19 @@ fn a_term_at_the_moment_of_the_spawn_is_never_lost(place: Surroundings) {
         assert!(in_time, "neither handlers nor a child");
         assert!(signals::kill(pid, libc::SIGTERM));
         scene.wait().assert_died_of(libc::SIGTERM).assert_silent();
+    }
+}
+
+#[test]
+fn a_ctrl_c_at_the_moment_of_the_spawn_is_never_lost() {
+    let vault = FakeVault::new();
+    for _ in 0..40 {
+        let scene = Surroundings::Terminal.start(vault.command().child(["sleep", "1000"]));
+        let pid = scene.pid();
+        assert!(poll_eagerly(|| !procfs::children(pid).is_empty()));
+        // The terminal sends it to both, whether the child has got to its exec or not.
+        scene.pty.as_ref().unwrap().type_keys(pty::CTRL_C);
+        scene.wait().assert_died_of(libc::SIGINT).assert_silent();
     }
 }
 
@@ -350,24 +369,16 @@ fn children_that_were_there_before_do_not_end_the_run() {
     let tenant = Tenant::new(Servers::shared());
     let run = tenant.command().child(Probe::signals());
     // An older child that dies when it is told to, and one that was dead already.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let number = reader.as_raw_fd();
     let script = format!(
-        "(exit 8) & cat <&9 >/dev/null & exec {} 9<&-",
+        "(exit 8) & cat <&{number} >/dev/null & exec {} {number}<&-",
         run.shell_line()
     );
-    let (reader, writer) = std::io::pipe().unwrap();
     let mut running = run
-        .replaced_by("sh")
+        .replaced_by("bash")
         .args(["-c", &script])
-        .before_exec(move || {
-            use std::os::fd::AsRawFd;
-            // SAFETY: numbers only, in the new process.
-            let copied = unsafe {
-                libc::dup2(reader.as_raw_fd(), 9);
-                // Not done by dup2 when it was that number already.
-                libc::fcntl(9, libc::F_SETFD, 0)
-            };
-            support::fresh::check(copied.min(0))
-        })
+        .inheriting(number)
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
