@@ -502,7 +502,7 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
     proxy.settle(Duration::from_secs(5));
     // A login whose answer was lost leaves a token that nobody can know.
     for issued in proxy.issued().into_iter().filter(|issued| issued.lost) {
-        if let IssuedKind::Token { accessor } = issued.what {
+        if let IssuedKind::Token { accessor, .. } = issued.what {
             tenant
                 .admin()
                 .write(

@@ -317,7 +317,7 @@ struct Pending {
     lost: Vec<String>,
     /// Leases whose answer came later than a run that a signal has ended waits for.
     slow: Vec<(String, String)>,
-    /// Tokens whose answer had just arrived when vaultexec was killed: known to it or not.
+    /// Tokens whose answer came as vaultexec was killed, and that it never used: known to it or not.
     in_flight: Vec<String>,
     /// vaultexec has named something that it could not revoke, with good reason.
     named: bool,
@@ -662,16 +662,23 @@ impl Soak<'_> {
             .iter()
             .map(|request| (request.sequence, request.at))
             .collect();
+        let requests = proxy.requests();
         for issued in proxy.issued() {
             let took = issued.at - asked[&issued.sequence];
             let was_slow = issued.lost && sent.is_some() && took > LAST_ANSWER;
             let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
             match issued.what {
-                IssuedKind::Token { accessor } if issued.lost => pending.lost.push(accessor),
-                IssuedKind::Token { accessor } if killed_at.is_some_and(just_then) => {
+                IssuedKind::Token { accessor, .. } if issued.lost => pending.lost.push(accessor),
+                IssuedKind::Token { accessor, token }
+                    if killed_at.is_some_and(just_then)
+                        // Whoever has used it has known it, and told the companion first.
+                        && !requests
+                            .iter()
+                            .any(|request| request.header("x-vault-token") == Some(&token)) =>
+                {
                     pending.in_flight.push(accessor);
                 }
-                IssuedKind::Token { accessor } => pending.tokens.push(accessor),
+                IssuedKind::Token { accessor, .. } => pending.tokens.push(accessor),
                 IssuedKind::Lease { lease_id, username } if was_slow => {
                     pending.slow.push((lease_id, username));
                 }
@@ -733,6 +740,13 @@ impl Soak<'_> {
         if !(clean || late || pending.named) {
             return false;
         }
+        // It may be known to the companion, which needs a moment.
+        pending
+            .in_flight
+            .retain(|accessor| token_is_there(accessor));
+        if !pending.in_flight.is_empty() && pending.ended.elapsed() < Duration::from_secs(3) {
+            return false;
+        }
         let index = pending.index;
         if late && !pending.named {
             let Pending {
@@ -758,10 +772,11 @@ impl Soak<'_> {
             revoke_accessor(tenant, accessor);
         }
         for accessor in &pending.in_flight {
-            if token_is_there(accessor) {
-                self.count("tokens of logins whose answer came just before the KILL", 1);
-                revoke_accessor(tenant, accessor);
-            }
+            self.count(
+                "tokens of logins whose answer came as vaultexec was killed, never used",
+                1,
+            );
+            revoke_accessor(tenant, accessor);
         }
         if pending.named {
             self.count(

@@ -1,7 +1,7 @@
 //! What the end-to-end tests stand on: real servers, isolated tenants, a runner, a probe child, a terminal, a fault proxy.
 
 // Each helper is used by some of the tests only.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod admin;
 pub mod canary;

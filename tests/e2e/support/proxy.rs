@@ -203,8 +203,8 @@ pub struct Issued {
 /// What a server gives out that outlives the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuedKind {
-    /// A token, by its accessor.
-    Token { accessor: String },
+    /// A token and its accessor.
+    Token { accessor: String, token: String },
     /// A lease and the database's role that came with it.
     Lease { lease_id: String, username: String },
 }
@@ -604,7 +604,9 @@ fn forward(shared: &Shared, request: &RequestInfo) -> io::Result<Answer> {
         let text = |place: &str| Some(json.pointer(place)?.as_str()?.to_owned());
         // A renewal names what is known already.
         let what = if request.is_login() {
-            text("/auth/accessor").map(|accessor| IssuedKind::Token { accessor })
+            text("/auth/accessor")
+                .zip(text("/auth/client_token"))
+                .map(|(accessor, token)| IssuedKind::Token { accessor, token })
         } else if request.is_creds() {
             text("/lease_id")
                 .zip(text("/data/username"))
