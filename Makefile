@@ -1,5 +1,7 @@
 # `make` says what there is.
 CARGO ?= cargo
+# Tests wait more than they work: more of them at once than there are processors.
+TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
 .PHONY: help demo test build bench lint scripts soak tools clean
@@ -11,7 +13,7 @@ demo: ## See what vaultexec does, on a real Vault and a real database of its own
 	@bash scripts/demo.sh
 
 test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
 
 build: ## The release binary: target/release/vaultexec
 	$(CARGO) build --release --locked
