@@ -67,7 +67,7 @@ pub struct Cli {
     /// File with a wrapping token that holds the secret id, bare or as the CLI's JSON; - is standard input [env: VAULT_WRAPPED_SECRET_ID_FILE, or the value in VAULT_WRAPPED_SECRET_ID]
     #[arg(long, value_name = "FILE", help_heading = "Login")]
     pub wrapped_secret_id_file: Option<OsString>,
-    /// Where a wrapping token must have been made [env: VAULTEXEC_WRAPPING_PATH] [default: auth/<mount>/role/<any>/secret-id]
+    /// Where a wrapping token must have been made [env: VAULTEXEC_WRAPPING_PATH] [default: auth/MOUNT/role/ANY/secret-id]
     #[arg(long, value_name = "PATH", help_heading = "Login")]
     pub wrapping_path: Option<OsString>,
     /// Delete the secret id's file once the login succeeded [env: VAULTEXEC_REMOVE_SECRET_ID_FILE]

@@ -1,7 +1,7 @@
 //! What becomes of the child: signals, stops, its end, and the replacement of its credentials.
 //!
-//! [`watch`] turns sources into events and carries out actions; what to do is decided in
-//! [`machine`] and [`policy`], which are pure. Nothing in here knows Vault.
+//! [`watch()`] turns sources into events and carries out actions; what to do is decided in
+//! [`Machine`] and [`reaches_child`], which are pure. Nothing in here knows Vault.
 
 mod event;
 mod machine;
