@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LAST_ANSWER: Duration = Duration::from_millis(350);
 /// What a signal leaves the cleaning up, or all but.
 const HURRIED: Duration = Duration::from_millis(950);
+/// The old child's stop, the new one's start.
+const REPLACED_WITHIN: Duration = Duration::from_millis(STOP_TIMEOUT + 1000);
 const STOP_TIMEOUT: u64 = 1000;
 const REVOKE_TIMEOUT: u64 = 5000;
 
@@ -321,6 +323,8 @@ struct Pending {
     slow: Vec<(String, String)>,
     /// Tokens whose answer came as vaultexec was killed, and that it never used: known to it or not.
     in_flight: Vec<String>,
+    /// Processes that have to end after a KILL.
+    family: Vec<i32>,
     /// What vaultexec has said, if it has named something that it could not revoke, with good reason.
     named: Option<String>,
     /// After a KILL somebody else still asks through it.
@@ -528,7 +532,16 @@ impl Soak<'_> {
         if requests as u128 > 40 + finished.wall.as_millis() / 100 {
             self.violation(format!("run {index}: {requests} requests\n{}", story()));
         }
-        for lease_id in kept_too_long(&proxy) {
+        // A child that was told to end is not started again: then it keeps what it has.
+        let goes_on = sent
+            .as_ref()
+            .is_none_or(|sent| ![libc::SIGTERM, libc::SIGINT].contains(&sent.signal));
+        let kept = if goes_on {
+            kept_too_long(&proxy, ended)
+        } else {
+            Vec::new()
+        };
+        for lease_id in kept {
             self.violation(format!(
                 "run {index}: the lease {lease_id} was kept after it was replaced\n{}",
                 story()
@@ -557,6 +570,7 @@ impl Soak<'_> {
             lost: Vec::new(),
             in_flight: Vec::new(),
             slow: Vec::new(),
+            family: Vec::new(),
             named: named.then(|| finished.err()),
             proxy: None,
         };
@@ -623,13 +637,14 @@ impl Soak<'_> {
         }
         let before_end = until.saturating_sub(boot_millis());
         let ready_for = ready.then(boot_millis);
-        let at = Instant::now();
+        let (at, family) = (Instant::now(), running.children());
         running.signal(signal);
         Some(Sent {
             signal,
             ready: ready_for.is_some(),
             before_end,
             at,
+            family,
         })
     }
 
@@ -696,6 +711,9 @@ impl Soak<'_> {
         let tokens = pending.tokens.len() + pending.lost.len() + pending.in_flight.len();
         self.count("tokens", tokens as u64);
         self.count("leases", pending.leases.len() as u64);
+        if let Some(sent) = sent.filter(|_| killed_at.is_some()) {
+            pending.family.clone_from(&sent.family);
+        }
         pending.proxy = killed_at.is_some().then_some(proxy);
         self.pending.lock().unwrap().push(pending);
     }
@@ -742,7 +760,11 @@ impl Soak<'_> {
             roles.contains(username.as_str()) || lease_is_there(lease_id)
         });
         let late = pending.ended.elapsed() > PATIENCE;
-        let clean = pending.tokens.is_empty() && pending.leases.is_empty();
+        pending
+            .family
+            .retain(|pid| !matches!(procfs::state(*pid), None | Some('Z')));
+        let clean =
+            pending.tokens.is_empty() && pending.leases.is_empty() && pending.family.is_empty();
         if !(clean || late) {
             return false;
         }
@@ -760,17 +782,18 @@ impl Soak<'_> {
                 .leases
                 .iter()
                 .all(|(lease_id, _)| said.contains(lease_id));
-            all && pending.tokens.len() <= 1
+            all && pending.tokens.len() <= 1 && pending.family.is_empty()
         });
         if late && !is_named {
             let Pending {
                 tokens,
                 leases,
+                family,
                 story,
                 ..
             } = &*pending;
             self.violation(format!(
-                "run {index}: left the tokens {tokens:?} and the leases {leases:?}\n{story}"
+                "run {index}: left the tokens {tokens:?}, the leases {leases:?}, the processes {family:?}\n{story}"
             ));
         }
         // Inherent: a login whose answer never arrived leaves a token that nobody can know, and nothing but that.
@@ -815,33 +838,32 @@ impl Soak<'_> {
     }
 }
 
-/// The leases that were replaced, and not given back by the time that their successors were replaced: at the end all are revoked,
-/// which would hide it.
-fn kept_too_long(proxy: &FaultProxy) -> Vec<String> {
+/// The leases that were replaced, and not given back soon after although the run went on: at its end all are revoked, which would
+/// hide it.
+fn kept_too_long(proxy: &FaultProxy, ended: Instant) -> Vec<String> {
     let requests = proxy.requests();
-    let leases: Vec<(usize, String)> = proxy
+    let leases: Vec<(Issued, String)> = proxy
         .issued()
         .into_iter()
         .filter(|issued| !issued.lost)
-        .filter_map(|issued| match issued.what {
-            IssuedKind::Lease { lease_id, .. } => Some((issued.sequence, lease_id)),
+        .filter_map(|issued| match issued.what.clone() {
+            IssuedKind::Lease { lease_id, .. } => Some((issued, lease_id)),
             IssuedKind::Token { .. } => None,
         })
         .collect();
-    let is_given_back = |&(sequence, ref lease_id): &(usize, String), before: usize| {
-        let token = requests[sequence].header("x-vault-token");
-        requests[sequence..before].iter().any(|request| {
-            let by_id = request.path.ends_with(lease_id.as_str())
-                || request.json()["lease_id"] == lease_id.as_str();
-            request.is_lease_revoke() && by_id
-                || request.is_revoke_self() && request.header("x-vault-token") == token
+    let is_given_back_by = |issued: &Issued, lease_id: &str, by: Instant| {
+        let token = requests[issued.sequence].header("x-vault-token");
+        requests.iter().any(|request| {
+            let by_id = request.path.ends_with(lease_id) || request.json()["lease_id"] == lease_id;
+            let with_token = request.is_revoke_self() && request.header("x-vault-token") == token;
+            request.at < by && (request.is_lease_revoke() && by_id || with_token)
         })
     };
-    leases
-        .windows(3)
-        .filter(|three| !is_given_back(&three[0], three[2].0))
-        .map(|three| three[0].1.clone())
-        .collect()
+    let kept = leases.windows(2).filter(|two| {
+        let by = two[1].0.at + REPLACED_WITHIN;
+        ended > by && !is_given_back_by(&two[0].0, &two[0].1, by)
+    });
+    kept.map(|two| two[0].1.clone()).collect()
 }
 
 /// A signal that was sent.
@@ -853,6 +875,8 @@ struct Sent {
     /// How many milliseconds before the child's own end.
     before_end: u64,
     at: Instant,
+    /// vaultexec's children then: after a KILL they have to end too.
+    family: Vec<i32>,
 }
 
 /// How the run may end, by what was done to it.
