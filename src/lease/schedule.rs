@@ -58,6 +58,20 @@ pub enum Cause {
     Lost(Subject),
 }
 
+impl Cause {
+    /// Whether it is the token that ends, so that another lease under it would end as early.
+    #[must_use]
+    pub const fn is_of_token(self) -> bool {
+        match self {
+            Self::MaxTtl(subject)
+            | Self::NotRenewable(subject)
+            | Self::Denied(subject)
+            | Self::Lost(subject) => matches!(subject, Subject::Token),
+            Self::BatchToken | Self::UsesSpent => true,
+        }
+    }
+}
+
 impl std::fmt::Display for Cause {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

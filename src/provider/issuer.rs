@@ -9,7 +9,7 @@ use crate::companion::Companion;
 use crate::config::Config;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::lease::{self, Acquisition, Cause, Holding, Holdings, Subject};
+use crate::lease::{self, Acquisition, Cause, Holding, Holdings};
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Patience};
 
@@ -76,16 +76,7 @@ impl Issuer {
             .filter(|_| fixed_token)
             .zip(lease)
             .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
-        let cause_is_token = cause.is_none_or(|cause| {
-            let subject_is_token = matches!(
-                cause,
-                Cause::MaxTtl(Subject::Token)
-                    | Cause::NotRenewable(Subject::Token)
-                    | Cause::Denied(Subject::Token)
-                    | Cause::Lost(Subject::Token)
-            );
-            subject_is_token || matches!(cause, Cause::BatchToken | Cause::UsesSpent)
-        });
+        let cause_is_token = cause.is_none_or(Cause::is_of_token);
         let token_ends = cause_is_token || bounded_by_token;
         let alone = match lease {
             // A lease that nobody knows goes only with its token, so that one is to be replaced too.

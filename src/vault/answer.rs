@@ -7,9 +7,9 @@ use reqwest::Response;
 use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
-use super::client::Request;
 use super::document::Document;
 use super::failure::{Failure, NOT_THE_API};
+use super::request::Request;
 
 /// No answer of the API comes near this. What is longer is not read to its end.
 const LARGEST_ANSWER: usize = 1 << 20;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client, Request};
+use super::client::Client;
 use super::document::Document;
 use super::failure::Failure;
+use super::request::{Answer, Request};
 use crate::sensitive::Sensitive;
 
 /// No mount, role and id together are longer.

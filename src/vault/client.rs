@@ -4,44 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Response, Url};
-use serde_json::Value;
+use reqwest::{Response, Url};
 use zeroize::Zeroizing;
 
 use super::answer::{bounded_body, classify, redirect, retry_after, seconds, speaks_https, words};
 use super::document::Document;
 use super::endpoint::{Endpoint, Endpoints, below};
 use super::failure::Failure;
+use super::request::{Answer, Request};
 use super::settings::Settings;
 use crate::report::Reporter;
-use crate::sensitive::Sensitive;
-
-/// One request.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The HTTP method.
-    pub method: Method,
-    /// The path below `/v1/`.
-    pub path: &'a str,
-    /// The token to show, if any.
-    pub token: Option<&'a Sensitive<String>>,
-    /// The JSON to send, if any.
-    pub body: Option<Value>,
-    /// Whether asking twice is the same as asking once: then a connection that breaks before the
-    /// answer (a load balancer closed it while it was idle) is replaced once, silently.
-    pub repeatable: bool,
-    /// The most time this may take; the client's own bound holds as well.
-    pub limit: Duration,
-}
-
-/// The answer to a request that succeeded.
-#[derive(Debug)]
-pub struct Answer {
-    /// A status from 200 to 299.
-    pub status: u16,
-    /// The JSON, `null` where there is none.
-    pub document: Document,
-}
 
 /// A client for one server, which may be a cluster with several addresses.
 #[derive(Debug)]

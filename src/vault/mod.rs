@@ -9,6 +9,7 @@ mod document;
 mod endpoint;
 mod failure;
 mod patience;
+mod request;
 mod settings;
 mod tls;
 
