@@ -66,35 +66,16 @@ fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
     run.wait_for_line("ready");
     let pid = companion(&run);
 
-    let files: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap_or_default())
-        .map(|target| target.display().to_string())
-        .collect();
-    assert!(
-        files.iter().all(|file| file == "/dev/null"
-            || file.starts_with("socket:")
-            || file.ends_with("[pidfd]")),
-        "descriptors: {files:?}"
-    );
-    assert_eq!(
-        files
-            .iter()
-            .filter(|file| file.starts_with("socket:"))
-            .count(),
-        1,
-        "{files:?}"
-    );
-
     let stat = procfs::stat_fields(pid).unwrap();
     assert_eq!(stat[3], pid.to_string(), "a session of its own");
     assert_eq!(stat[4], "0", "no terminal");
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
-    let environment = String::from_utf8_lossy(&environment).into_owned();
-    assert!(
-        environment.contains("VAULT_SECRET_ID=***"),
-        "wiped: {environment}"
-    );
+    if nix::unistd::geteuid().is_root() {
+        assert_holds_little(pid);
+    } else {
+        // Nobody but root can look into it at all.
+        let refused = std::fs::read(format!("/proc/{pid}/environ")).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    }
 
     // No signal but KILL does anything to it.
     for (signal, _) in signals::catchable() {
@@ -199,4 +180,34 @@ fn as_pid_1_there_is_no_companion_and_the_child_ends_with_it() {
     run.say("exit 0");
     run.wait().assert_code(0);
     tenant.assert_nothing_left();
+}
+
+/// The companion has one socket, a descriptor of the child at most, and no secret in its environment.
+fn assert_holds_little(pid: libc::pid_t) {
+    let files: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap_or_default())
+        .map(|target| target.display().to_string())
+        .collect();
+    assert!(
+        files.iter().all(|file| file == "/dev/null"
+            || file.starts_with("socket:")
+            || file.ends_with("[pidfd]")),
+        "descriptors: {files:?}"
+    );
+    assert_eq!(
+        files
+            .iter()
+            .filter(|file| file.starts_with("socket:"))
+            .count(),
+        1,
+        "{files:?}"
+    );
+
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(
+        environment.contains("VAULT_SECRET_ID=***"),
+        "wiped: {environment}"
+    );
 }
