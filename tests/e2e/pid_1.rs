@@ -87,7 +87,11 @@ fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
     let child = procfs::children(init)[0].to_string();
     let as_root = nix::unistd::geteuid().is_root();
     let mut other = Run::of("nsenter")
-        .args(if as_root { &["-t"][..] } else { &["-U", "-t"] })
+        .args(if as_root {
+            &["-t"][..]
+        } else {
+            &["-U", "--preserve-credentials", "-t"]
+        })
         .args([&child, "-p", "-m", "sh", "-c", &script])
         .stdin_piped()
         .spawn();
