@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::sync::{Mutex, mpsc};
@@ -23,6 +24,10 @@ use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{process, program};
 use crate::vault::{Client, Patience};
+
+/// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
+/// to be quick.
+const LAST_READ: Duration = Duration::from_secs(2);
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
@@ -213,7 +218,7 @@ async fn obtain_and_run(
     };
     let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
     provider
-        .finish(Moment::now() + supervise::LAST_ANSWER.min(config.revoke_timeout))
+        .finish(Moment::now() + LAST_READ.min(config.revoke_timeout))
         .await;
     exit
 }

@@ -307,6 +307,8 @@ enum Verdict {
 fn judge(subject: Subject, failure: &Failure) -> Verdict {
     match failure.status() {
         Some(403) => Verdict::Unclear,
+        // The server calls it an error of its own (500), but it will not pass.
+        Some(_) if failure.says("past the max TTL") => Verdict::Final(Cause::MaxTtl(subject)),
         Some(400) if failure.says("not renewable") && !failure.says("not found") => {
             Verdict::Final(Cause::NotRenewable(subject))
         }

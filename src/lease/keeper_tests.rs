@@ -219,6 +219,11 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
             Some(Cause::Lost(Subject::Lease)),
         ),
         (refused(500, "internal error"), true, None),
+        (
+            refused(500, "past the max TTL, cannot renew"),
+            true,
+            Some(Cause::MaxTtl(Subject::Lease)),
+        ),
         (Err(Failure::Lost("reset".to_owned())), true, None),
         (Err(Failure::Tls("expired".to_owned())), true, None),
         (

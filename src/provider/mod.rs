@@ -67,6 +67,8 @@ pub struct Provider {
     current: Option<Current>,
     /// What was acquired for the next child.
     fresh: Rc<RefCell<Option<Acquisition>>>,
+    /// The acquisition that is under way.
+    acquiring: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     told: Rc<Cell<bool>>,
 }
@@ -85,6 +87,7 @@ impl Provider {
             news,
             current: None,
             fresh: Rc::default(),
+            acquiring: None,
             tasks: Vec::new(),
             told: Rc::default(),
         }
@@ -104,20 +107,20 @@ impl Provider {
         self.start_child(signals)
     }
 
-    /// Waits for what is under way, which may still bring something that has to be given back.
+    /// Waits for an acquisition that is under way: it may still bring something that has to be
+    /// given back, and the server keeps a role that it makes for a token that is revoked by then.
     pub async fn finish(mut self, until: Moment) {
         if let Some(current) = &self.current {
             // What is given back is not renewed any more.
             current.stop_keeping();
         }
-        let left = until.since(Moment::now());
-        let all = async {
-            for task in &mut self.tasks {
-                let _ended = task.await;
-            }
-        };
-        let _in_time = tokio::time::timeout(left, all).await;
+        // What was replaced is still held, and given back with all the rest.
         self.tasks.iter().for_each(JoinHandle::abort);
+        if let Some(mut acquiring) = self.acquiring.take() {
+            let left = until.since(Moment::now());
+            let _in_time = tokio::time::timeout(left, &mut acquiring).await;
+            acquiring.abort();
+        }
     }
 
     fn report(&self) -> Reporter {
@@ -262,7 +265,7 @@ impl Supply for Provider {
         );
         let (holding, lease) = (Rc::clone(&current.holding), current.lease.clone());
         let cause = current.deadline.get().map(|deadline| deadline.cause);
-        self.task(async move {
+        self.acquiring = Some(tokio::task::spawn_local(async move {
             let event = match issuer.replace(&holding, lease.as_deref(), cause).await {
                 Ok(acquisition) => {
                     told.set(false);
@@ -281,7 +284,7 @@ impl Supply for Provider {
                 }
             };
             let _heard = news.send(event);
-        });
+        }));
     }
 
     fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// An answer on its way is waited for a little longer than this after a signal. One that comes later brings a role that is made
 /// for a token which is revoked by then: the server keeps it to the lease's end.
 const LAST_ANSWER: Duration = Duration::from_millis(350);
+/// The same where the child has ended by itself while it was to be replaced.
+const LAST_READ: Duration = Duration::from_millis(1800);
 /// What a signal leaves the cleaning up, or all but.
 const HURRIED: Duration = Duration::from_millis(950);
 /// The old child's stop, the new one's start.
@@ -319,7 +321,7 @@ struct Pending {
     tokens: Vec<String>,
     leases: Vec<(String, String)>,
     lost: Vec<String>,
-    /// Leases whose answer came later than a run that a signal has ended waits for.
+    /// Leases whose answer came later than a run that ends waits for.
     slow: Vec<(String, String)>,
     /// Tokens whose answer came as vaultexec was killed, and that it never used: known to it or not.
     in_flight: Vec<String>,
@@ -637,6 +639,13 @@ impl Soak<'_> {
         }
         let before_end = until.saturating_sub(boot_millis());
         let ready_for = ready.then(boot_millis);
+        if signal == libc::SIGKILL {
+            // Whoever is about to be born is seen too.
+            running.signal(libc::SIGSTOP);
+            poll_until(Duration::from_secs(5), || {
+                (is_over() || running.state() == Some('T')).then_some(())
+            });
+        }
         let (at, family) = (Instant::now(), running.children());
         running.signal(signal);
         Some(Sent {
@@ -686,7 +695,12 @@ impl Soak<'_> {
         let requests = proxy.requests();
         for issued in proxy.issued() {
             let took = issued.at - asked[&issued.sequence];
-            let was_slow = issued.lost && sent.is_some() && took > LAST_ANSWER;
+            let waits = if sent.is_some() {
+                LAST_ANSWER
+            } else {
+                LAST_READ
+            };
+            let was_slow = issued.lost && took > waits;
             let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
             match issued.what {
                 IssuedKind::Token { accessor, .. } if issued.lost => pending.lost.push(accessor),
@@ -822,7 +836,7 @@ impl Soak<'_> {
             );
         }
         self.count(
-            "leases that came too late to be waited for after a signal",
+            "leases that came too late to be waited for",
             pending.slow.len() as u64,
         );
         for (lease_id, _) in pending.leases.iter().chain(&pending.slow) {

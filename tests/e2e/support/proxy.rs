@@ -658,7 +658,25 @@ fn head_bytes(answer: &Answer) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// Whether the client has closed the connection. One that waits for an answer never does.
+fn is_gone(stream: &TcpStream) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: room for one byte.
+    let count = unsafe {
+        libc::recv(
+            stream.as_raw_fd(),
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    count == 0
+}
+
 fn answer(mut stream: &TcpStream, answer: &Answer) -> io::Result<bool> {
+    if is_gone(stream) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
     let mut out = head_bytes(answer);
     out.extend_from_slice(&answer.body);
     stream.write_all(&out)?;
