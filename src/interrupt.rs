@@ -29,9 +29,12 @@ impl Interrupt {
     }
 
     /// Waits for it.
-    pub async fn wait(&self) {
-        let notified = self.tripped.notified();
-        if self.signal.get().is_none() {
+    pub async fn wait(&self) -> Signal {
+        loop {
+            let notified = self.tripped.notified();
+            if let Some(signal) = self.signal.get() {
+                return signal;
+            }
             notified.await;
         }
     }

@@ -118,7 +118,7 @@ impl AppRole {
             .insist(client, "log in", Failure::is_transient, login)
             .await;
         self.uses = self.uses.map(|uses| uses.saturating_sub(spent.get()));
-        let answer = answer.map_err(|failure| self.explain(failure, patience))?;
+        let answer = answer.map_err(|failure| self.explain(failure))?;
         self.remove_file();
         Ok(Session::new(answer, Moment::now()))
     }
@@ -161,10 +161,7 @@ impl AppRole {
         Ok(())
     }
 
-    fn explain(&mut self, failure: Failure, patience: &Patience<'_>) -> Error {
-        if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
-            return Error::Interrupted(signal);
-        }
+    fn explain(&mut self, failure: Failure) -> Error {
         self.refused = failure.status() == Some(400);
         let hint = match &failure {
             Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
@@ -194,12 +191,7 @@ impl AppRole {
             ),
             failure => hints::for_failure(failure),
         };
-        Error::Server {
-            doing: "log in",
-            path: format!("auth/{}", self.mount),
-            failure,
-            hint,
-        }
+        Error::server("log in", format!("auth/{}", self.mount), failure, hint)
     }
 
     fn remove_file(&mut self) {

@@ -33,7 +33,7 @@ pub async fn open(
         let info = patience
             .insist(client, doing, retry, lookup)
             .await
-            .map_err(|failure| refused(failure, Call::Lookup, patience))?;
+            .map_err(|failure| refused(failure, Call::Lookup))?;
         if !path.allows(&info.creation_path) {
             return Err(Error::Wrapping {
                 message: format!(
@@ -56,7 +56,7 @@ pub async fn open(
             {
                 tries += 1;
             }
-            Err(failure) => return Err(refused(failure, Call::Unwrap, patience)),
+            Err(failure) => return Err(refused(failure, Call::Unwrap)),
         }
     }
 }
@@ -73,10 +73,7 @@ enum Call {
     Unwrap,
 }
 
-fn refused(failure: Failure, call: Call, patience: &Patience<'_>) -> Error {
-    if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
-        return Error::Interrupted(signal);
-    }
+fn refused(failure: Failure, call: Call) -> Error {
     let message = match &failure {
         // Whoever does not speak the API cannot know the token.
         Failure::Refused {
@@ -96,12 +93,7 @@ fn refused(failure: Failure, call: Call, patience: &Patience<'_>) -> Error {
                 Call::Lookup => "sys/wrapping/lookup",
                 Call::Unwrap => "sys/wrapping/unwrap",
             };
-            return Error::Server {
-                doing: "open the wrapping token",
-                path: path.to_owned(),
-                failure,
-                hint,
-            };
+            return Error::server("open the wrapping token", path.to_owned(), failure, hint);
         }
     };
     Error::Wrapping {

@@ -1,6 +1,5 @@
 //! What vaultexec tells its companion: frames of a length and JSON.
 
-use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::auth::Session;
-use crate::lease::{Holding, Holdings, Lease, State};
+use crate::lease::{Holding, Holdings, Lease};
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
 use crate::sys::reap::Pid;
@@ -89,14 +88,7 @@ impl Held {
         let holding = holdings.add_session(Rc::new(session));
         for lease in &self.leases {
             let duration = Duration::from_secs(lease.seconds);
-            let lease = Lease {
-                id: lease.id.clone(),
-                granted_at: now,
-                duration,
-                renewable: false,
-                expiry: Cell::new(now + duration),
-                state: RefCell::new(State::Held),
-            };
+            let lease = Lease::new(lease.id.clone(), duration, false);
             holdings.add_lease(&holding, Rc::new(lease));
         }
     }
@@ -159,14 +151,7 @@ mod tests {
         );
         let holding = holdings.add_session(Rc::new(session));
         for id in ["database/creds/x/1", "database/creds/x/2"] {
-            let lease = Lease {
-                id: id.to_owned(),
-                granted_at: Moment::now(),
-                duration: Duration::from_secs(50),
-                renewable: true,
-                expiry: Cell::new(Moment::now() + Duration::from_secs(50)),
-                state: RefCell::new(State::Held),
-            };
+            let lease = Lease::new(id.to_owned(), Duration::from_secs(50), true);
             holdings.add_lease(&holding, Rc::new(lease));
         }
         holdings

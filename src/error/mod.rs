@@ -71,6 +71,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// The server could not or would not do it; or a signal came before it was asked again.
+    #[must_use]
+    pub fn server(
+        doing: &'static str,
+        path: impl Into<String>,
+        failure: Failure,
+        hint: Option<String>,
+    ) -> Self {
+        match failure {
+            Failure::Interrupted(signal) => Self::Interrupted(signal),
+            failure => Self::Server {
+                doing,
+                path: path.into(),
+                failure,
+                hint,
+            },
+        }
+    }
+
     /// How vaultexec ends because of this.
     pub const fn exit(&self) -> Exit {
         match self {

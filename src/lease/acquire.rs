@@ -1,14 +1,12 @@
 //! A login and a read of credentials, entered into the holdings step by step.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::holdings::{Holding, Holdings, Lease, State};
+use super::holdings::{Holding, Holdings, Lease};
 use super::schedule::{Cause, Grant, Schedule, Subject};
 use crate::auth::{Method, Session};
 use crate::error::{Error, hints};
 use crate::postgres::Credentials;
-use crate::sys::clock::Moment;
 use crate::vault::{Client, Failure, Patience};
 
 /// Credentials, and what they hang on.
@@ -89,19 +87,11 @@ pub async fn acquire(
     let answer = patience
         .insist(client, doing, Failure::is_transient, read)
         .await;
-    let answer = answer.map_err(|failure| explain(failure, path, &session, patience))?;
-    let now = Moment::now();
+    let answer = answer.map_err(|failure| explain(failure, path, &session))?;
     let terms = answer.terms();
     let (duration, renewable) = terms.clone().unwrap_or_default();
     let lease = answer.lease_id.map(|id| {
-        let lease = Rc::new(Lease {
-            id,
-            granted_at: now,
-            duration,
-            renewable,
-            expiry: Cell::new(now + duration),
-            state: RefCell::new(State::Held),
-        });
+        let lease = Rc::new(Lease::new(id, duration, renewable));
         holdings.add_lease(&holding, Rc::clone(&lease));
         lease
     });
@@ -136,10 +126,7 @@ fn life(session: &Session) -> String {
     )
 }
 
-fn explain(failure: Failure, path: &str, session: &Session, patience: &Patience<'_>) -> Error {
-    if let (Failure::Interrupted, Some(signal)) = (&failure, patience.interrupt.signal()) {
-        return Error::Interrupted(signal);
-    }
+fn explain(failure: Failure, path: &str, session: &Session) -> Error {
     let mount = path.split('/').next().unwrap_or(path);
     let role = path.rsplit('/').next().unwrap_or(path);
     let hint = match &failure {
@@ -168,10 +155,5 @@ fn explain(failure: Failure, path: &str, session: &Session, patience: &Patience<
         ),
         failure => hints::for_failure(failure),
     };
-    Error::Server {
-        doing: "read credentials",
-        path: path.to_owned(),
-        failure,
-        hint,
-    }
+    Error::server("read credentials", path.to_owned(), failure, hint)
 }

@@ -60,6 +60,20 @@ pub enum Reason {
 }
 
 impl Lease {
+    /// A lease that was granted now.
+    #[must_use]
+    pub fn new(id: String, duration: Duration, renewable: bool) -> Self {
+        let granted_at = Moment::now();
+        Self {
+            id,
+            granted_at,
+            duration,
+            renewable,
+            expiry: Cell::new(granted_at + duration),
+            state: RefCell::new(State::Held),
+        }
+    }
+
     /// Whether nothing needs to be done about it any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -20,7 +20,7 @@ pub enum Command {
     /// Renew at once: time may have passed unseen.
     LookNow,
     /// What was done about the deadline failed; say so again, later each time.
-    ActFailed(Option<Duration>),
+    ActFailed,
 }
 
 /// What the keeper says.
@@ -155,8 +155,8 @@ impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(Command::LookNow) => self.schedule.look_now(self.clock.now()),
-                    Some(Command::ActFailed(after)) => {
-                        self.schedule.act_failed(after, self.clock.now(), fastrand::f64());
+                    Some(Command::ActFailed) => {
+                        self.schedule.act_failed(self.clock.now(), fastrand::f64());
                     }
                     None => return,
                 },

@@ -276,7 +276,7 @@ fn a_failed_act_comes_again_later_each_time() {
             } else {
                 before = Some((now, Duration::from_millis(500)));
             }
-            command.send(Command::ActFailed(None)).expect("it listens");
+            command.send(Command::ActFailed).expect("it listens");
         }
     });
 }

@@ -301,11 +301,9 @@ impl Schedule {
         now: Moment,
         chance: f64,
     ) {
-        let track = match subject {
-            Subject::Token => &mut self.token,
-            Subject::Lease => &mut self.lease,
+        let Some(track) = self.track(subject) else {
+            return;
         };
-        let Some(track) = track else { return };
         let mut delay = growing(track.failures, chance);
         let left = track.expiry.since(now);
         if !left.is_zero() {
@@ -318,11 +316,9 @@ impl Schedule {
     /// Something can never be extended again, for this reason; if it is lost, it has ended now.
     pub fn fixed(&mut self, subject: Subject, cause: Cause, now: Moment, chance: f64) {
         let before = self.deadline();
-        let track = match subject {
-            Subject::Token => &mut self.token,
-            Subject::Lease => &mut self.lease,
+        let Some(track) = self.track(subject) else {
+            return;
         };
-        let Some(track) = track else { return };
         track.fixed = Some(cause);
         if matches!(cause, Cause::Lost(_)) {
             track.expiry = now;
@@ -358,11 +354,18 @@ impl Schedule {
     }
 
     /// What was to be done about the deadline failed: it is tried again, each time later.
-    pub fn act_failed(&mut self, retry_after: Option<Duration>, now: Moment, chance: f64) {
+    pub fn act_failed(&mut self, now: Moment, chance: f64) {
         let delay = growing(self.failed_acts, chance).max(SHORTEST_RETRY);
         self.failed_acts = self.failed_acts.saturating_add(1);
         self.stage = Stage::Open;
-        self.act_at = Some(now + delay.max(honoured(retry_after, Duration::ZERO)));
+        self.act_at = Some(now + delay);
+    }
+
+    fn track(&mut self, subject: Subject) -> Option<&mut Track> {
+        match subject {
+            Subject::Token => self.token.as_mut(),
+            Subject::Lease => self.lease.as_mut(),
+        }
     }
 
     /// The last uses of a counted token are not spent on renewals: with the very last one the

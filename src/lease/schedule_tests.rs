@@ -90,7 +90,7 @@ fn history(case: u64) -> Vec<(Moment, Step, bool)> {
             }
             Step::Act(_) if random.bool() => {
                 failed = true;
-                schedule.act_failed(None, now, random.f64());
+                schedule.act_failed(now, random.f64());
             }
             Step::Act(_) => schedule.acted(),
             Step::End(_) => schedule.ended(),
@@ -277,7 +277,7 @@ fn failed_acts_are_repeated_at_growing_intervals() {
     let mut delays = Vec::new();
     for _ in 0..8 {
         schedule.acted();
-        schedule.act_failed(None, now, 1.0);
+        schedule.act_failed(now, 1.0);
         let (at, step) = schedule.next().expect("another try");
         assert!(matches!(step, Step::Act(_)));
         delays.push(at.since(now).as_secs());
@@ -300,7 +300,7 @@ fn the_end_is_told_also_while_new_credentials_are_asked_for_in_vain() {
             Step::Act(_) => {
                 acts += 1;
                 schedule.acted();
-                schedule.act_failed(None, now, 1.0);
+                schedule.act_failed(now, 1.0);
             }
             Step::End(deadline) => {
                 ends += 1;

@@ -251,7 +251,7 @@ impl Supply for Provider {
 
     fn retry_later(&mut self) {
         if let Some(current) = &self.current {
-            let _heard = current.keeper.send(Command::ActFailed(None));
+            let _heard = current.keeper.send(Command::ActFailed);
         }
     }
 

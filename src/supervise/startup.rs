@@ -55,29 +55,33 @@ pub fn matters_before_child(received: Received) -> bool {
 
 /// Looks at the signals that have come while there is no child; returns the one that ends it all.
 pub fn look_before_child(signals: &mut Signals) -> Option<Signal> {
-    while let Some(received) = signals.try_next() {
-        match before_child(received, inherited::ignored(received.signal)) {
-            BeforeChild::Pass => {}
-            BeforeChild::Stop => {
-                signals.stop_ourselves(received.signal);
-            }
-            BeforeChild::End => return Some(received.signal),
+    loop {
+        let received = signals.try_next()?;
+        if let Some(signal) = meet(received, signals) {
+            return Some(signal);
         }
     }
-    None
 }
 
 /// The next signal that ends a program without a child.
-pub(super) async fn ending(signals: &mut Signals) -> Signal {
+async fn ending(signals: &mut Signals) -> Signal {
     loop {
         let received = signals.next().await;
-        match before_child(received, inherited::ignored(received.signal)) {
-            BeforeChild::Pass => {}
-            BeforeChild::Stop => {
-                signals.stop_ourselves(received.signal);
-            }
-            BeforeChild::End => return received.signal,
+        if let Some(signal) = meet(received, signals) {
+            return signal;
         }
+    }
+}
+
+/// Does what a signal means while there is no child; returns it if that is the end.
+fn meet(received: Received, signals: &mut Signals) -> Option<Signal> {
+    match before_child(received, inherited::ignored(received.signal)) {
+        BeforeChild::Pass => None,
+        BeforeChild::Stop => {
+            signals.stop_ourselves(received.signal);
+            None
+        }
+        BeforeChild::End => Some(received.signal),
     }
 }
 

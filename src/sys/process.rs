@@ -46,5 +46,5 @@ pub fn die_by(signal: Signal) {
     let _kept = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _before = mask::set_disposition(signal, libc::SIG_DFL);
     let _masked = mask::unblock_all();
-    let _raised = signal_hook::low_level::raise(signal.number());
+    mask::raise(signal);
 }

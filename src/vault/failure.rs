@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::sys::signal::Signal;
+
 /// What stands for the server's own words where something else has answered in its place.
 pub const NOT_THE_API: &str = "the answer is not from the API";
 
@@ -34,7 +36,7 @@ pub enum Failure {
     /// A redirect that is not followed.
     Redirect(String),
     /// A signal came while waiting for the next try.
-    Interrupted,
+    Interrupted(Signal),
 }
 
 impl Failure {
@@ -123,7 +125,7 @@ impl fmt::Display for Failure {
                 write!(formatter, "the server's answer has {field} {problem}")
             }
             Self::Redirect(reason) => write!(formatter, "redirect refused: {reason}"),
-            Self::Interrupted => formatter.write_str("interrupted by a signal"),
+            Self::Interrupted(signal) => write!(formatter, "interrupted by {signal}"),
         }
     }
 }

@@ -67,8 +67,8 @@ impl<'a> Patience<'a> {
     {
         let mut tries = 0u32;
         loop {
-            if self.interrupt.signal().is_some() {
-                return Err(Failure::Interrupted);
+            if let Some(signal) = self.interrupt.signal() {
+                return Err(Failure::Interrupted(signal));
             }
             let failure = match attempt().await {
                 Ok(value) => return Ok(value),
@@ -106,7 +106,7 @@ impl<'a> Patience<'a> {
             }
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.interrupt.wait() => return Err(Failure::Interrupted),
+                signal = self.interrupt.wait() => return Err(Failure::Interrupted(signal)),
             }
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Patience<'a> {
         self.tell(doing, failure, left);
         tokio::select! {
             () = tokio::time::sleep(delay) => true,
-            () = self.interrupt.wait() => false,
+            _signal = self.interrupt.wait() => false,
         }
     }
 

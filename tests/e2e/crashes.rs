@@ -16,15 +16,21 @@ fn companion(run: &Running) -> libc::pid_t {
         .expect("a companion")
 }
 
-#[test]
-fn killed_it_leaves_neither_a_child_nor_a_role() {
-    let tenant = Tenant::new(Servers::shared());
+/// A run whose child counts its signals, and has said that it does.
+fn ready(tenant: &Tenant) -> Running {
     let run = tenant
         .command()
         .child(Probe::signals())
         .stdin_piped()
         .spawn();
     run.wait_for_line("ready");
+    run
+}
+
+#[test]
+fn killed_it_leaves_neither_a_child_nor_a_role() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = ready(&tenant);
     assert_eq!(tenant.roles().len(), 1);
     run.signal(libc::SIGKILL);
     assert_eq!(
@@ -58,12 +64,7 @@ fn a_child_that_ignores_the_stop_signal_is_killed_after_the_stop_timeout() {
 #[test]
 fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
     let tenant = Tenant::new(Servers::shared());
-    let mut run = tenant
-        .command()
-        .child(Probe::signals())
-        .stdin_piped()
-        .spawn();
-    run.wait_for_line("ready");
+    let mut run = ready(&tenant);
     let pid = companion(&run);
 
     let stat = procfs::stat_fields(pid).unwrap();
@@ -96,12 +97,7 @@ fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
 #[test]
 fn without_its_companion_a_run_goes_on_as_if_nothing_had_happened() {
     let tenant = Tenant::new(Servers::shared());
-    let mut run = tenant
-        .command()
-        .child(Probe::signals())
-        .stdin_piped()
-        .spawn();
-    run.wait_for_line("ready");
+    let mut run = ready(&tenant);
     signals::kill(companion(&run), libc::SIGKILL);
     run.say("exit 3");
     run.wait().assert_code(3).assert_quiet_stderr();
@@ -111,12 +107,7 @@ fn without_its_companion_a_run_goes_on_as_if_nothing_had_happened() {
 #[test]
 fn a_companion_that_was_stopped_does_not_hold_up_the_end() {
     let tenant = Tenant::new(Servers::shared());
-    let mut run = tenant
-        .command()
-        .child(Probe::signals())
-        .stdin_piped()
-        .spawn();
-    run.wait_for_line("ready");
+    let mut run = ready(&tenant);
     signals::kill(companion(&run), libc::SIGSTOP);
     run.say("exit 3");
     run.wait().assert_code(3).assert_quiet_stderr();
