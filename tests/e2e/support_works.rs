@@ -181,6 +181,23 @@ fn private_servers_can_be_broken_and_mended() {
 }
 
 #[test]
+fn what_postgresql_has_said_is_done_is_still_done_after_a_stop() {
+    let servers = Servers::private();
+    let postgres = &servers.postgres;
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'passing%'";
+    for round in 0..5 {
+        postgres.sql(&format!("CREATE ROLE passing_{round}"));
+        postgres.stop();
+        postgres.start();
+        assert_eq!(postgres.sql(roles), "1", "created");
+        postgres.sql(&format!("DROP ROLE passing_{round}"));
+        postgres.stop();
+        postgres.start();
+        assert_eq!(postgres.sql(roles), "0", "dropped");
+    }
+}
+
+#[test]
 fn servers_and_folder_go_with_the_value() {
     let servers = Servers::private_vault();
     let (pid, authority) = (servers.vault.pid(), servers.vault.authority());

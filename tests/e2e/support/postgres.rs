@@ -165,11 +165,11 @@ impl Postgres {
             .arg(self.folder.path().join("pg"))
             .current_dir(self.folder.path());
         command.args(["-p", &self.port.to_string()]);
+        // Nothing has to outlive the machine, but all that was committed has to outlive `stop`: `synchronous_commit` stays on.
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "fsync=off",
-            "synchronous_commit=off",
             "full_page_writes=off",
             "max_connections=200",
             "shared_buffers=16MB",
