@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
 use crate::provider::{Invocation, Issuer, Provider};
 use crate::report::Reporter;
-use crate::supervise::{self, Machine, Rules, Startup, Stop};
+use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{process, program};
@@ -162,17 +162,16 @@ impl Prepared {
             companion,
             config,
         });
-        let outcome = obtain_and_run(&issuer, invocation, &mut signals).await;
+        let (sender, mut news) = mpsc::unbounded_channel();
+        let mut provider = Provider::new(Rc::clone(&issuer), invocation, sender);
+        let outcome = obtain_and_run(&issuer, &mut provider, &mut news, &mut signals).await;
         if let Err(error) = &outcome {
             tell(issuer.config.report, error);
+            // Without a child there is nobody to leave anything to.
+            issuer.holdings.claim_back();
         }
-        // Without a child there is nobody to leave anything to.
-        let exit = if issuer.config.revoke || outcome.is_err() {
-            give_back(&issuer, &mut signals).await;
-            conclude(&issuer, &outcome)
-        } else {
-            outcome?
-        };
+        give_back(&issuer, &mut provider, &mut signals).await;
+        let exit = conclude(&issuer, &outcome);
         if let Some(companion) = &issuer.companion {
             companion.dismiss();
         }
@@ -182,8 +181,9 @@ impl Prepared {
 
 /// Login, credentials, child, and the child's end.
 async fn obtain_and_run(
-    issuer: &Rc<Issuer>,
-    invocation: Invocation,
+    issuer: &Issuer,
+    provider: &mut Provider,
+    news: &mut mpsc::UnboundedReceiver<Event>,
     signals: &mut Signals,
 ) -> Result<Exit, Error> {
     let config = &issuer.config;
@@ -206,8 +206,6 @@ async fn obtain_and_run(
             return Err(Error::Interrupted(signal));
         }
     };
-    let (sender, mut news) = mpsc::unbounded_channel();
-    let mut provider = Provider::new(Rc::clone(issuer), invocation, sender);
     let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
@@ -216,25 +214,24 @@ async fn obtain_and_run(
         signal: config.stop_signal,
         timeout: config.stop_timeout,
     };
-    let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
-    provider
-        .finish(Moment::now() + LAST_READ.min(config.revoke_timeout))
-        .await;
-    exit
+    supervise::watch(child, machine, stop, signals, news, provider).await
 }
 
 /// Revokes what is held, within its bound. A signal shortens that, another one ends it.
-async fn give_back(issuer: &Issuer, signals: &mut Signals) {
+async fn give_back(issuer: &Issuer, provider: &mut Provider, signals: &mut Signals) {
     // Those that came while the child ran were about the child.
     signals.forget();
-    let bound = Moment::now() + issuer.config.revoke_timeout;
-    let work = lease::revoke_all(
-        &issuer.client,
-        &issuer.holdings,
-        bound,
-        issuer.config.report,
-    );
-    supervise::bounded(work, bound, signals).await;
+    let work = async |until: Moment| {
+        let now = Moment::now();
+        let last_read = now + LAST_READ.min(until.since(now) / 2);
+        provider.finish(last_read).await;
+        let Issuer {
+            client, holdings, ..
+        } = issuer;
+        lease::revoke_all(client, holdings, until, issuer.config.report).await;
+    };
+    let until = Moment::now() + issuer.config.revoke_timeout;
+    supervise::bounded(work, until, signals).await;
 }
 
 /// The exit of a run that has been cleaned up, after telling what could not be.

@@ -46,6 +46,10 @@ pub async fn open(
                     .to_owned(),
             });
         }
+        // What is opened now would be thrown away, and missed by whoever tries next.
+        if let Some(signal) = patience.interrupt.signal() {
+            return Err(refused(Failure::Interrupted(signal), Call::Lookup));
+        }
         match client.unwrap_response(token, patience.left()).await {
             Ok(document) => return Ok(document),
             // The server has said that it did not open it, or never got the request: the next turn

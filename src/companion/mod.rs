@@ -92,7 +92,7 @@ impl Witness for Rc<Companion> {
     fn changed(&self, holdings: &[Rc<Holding>]) {
         let held = holdings
             .iter()
-            .filter(|holding| !holding.is_settled())
+            .filter(|holding| !holding.is_settled() && !holding.is_beyond_reach())
             .map(|holding| Held::of(holding));
         self.tell(&Message::Held(held.collect()));
     }

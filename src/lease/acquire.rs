@@ -30,8 +30,9 @@ impl Acquisition {
             // Nothing hangs on the token any more.
             return Schedule::new(None, None, None, None, &mut chance);
         };
-        let token = (!session.duration.is_zero()).then(|| Grant {
-            at: session.granted_at,
+        // A token that is used again may have been renewed since its login.
+        let token = session.expiry().map(|expiry| Grant {
+            at: expiry - session.duration,
             duration: session.duration,
             fixed: match (session.batch, session.renewable) {
                 (true, _) => Some(Cause::BatchToken),
@@ -117,13 +118,16 @@ fn life(session: &Session) -> String {
     } else {
         ""
     };
-    if session.duration.is_zero() {
-        return kind.to_owned();
-    }
-    format!(
-        "{kind}; the token lives for {}",
-        humantime::format_duration(session.duration)
-    )
+    let duration = if session.duration.is_zero() {
+        String::new()
+    } else {
+        let duration = humantime::format_duration(session.duration);
+        format!("; the token lives for {duration}")
+    };
+    let uses = session.uses().map_or_else(String::new, |uses| {
+        format!("; {uses} calls can be made with it")
+    });
+    format!("{kind}{duration}{uses}")
 }
 
 fn explain(failure: Failure, path: &str, session: &Session) -> Error {

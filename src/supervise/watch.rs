@@ -99,6 +99,7 @@ pub async fn watch(
                     }
                     Action::StartChild => {
                         kill_at = None;
+                        terminal::take_back_from(child.pid());
                         child = supply.start_child(signals)?;
                         events.extend(changes(&child));
                     }

@@ -168,6 +168,22 @@ impl Watched {
         }
     }
 
+    /// Whether it has another user, group or capabilities than this process. With such a change the
+    /// kernel forgets the signal for a parent's death.
+    #[must_use]
+    pub fn has_changed_user(&self) -> bool {
+        let identity = |process: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+            let fields = ["Uid:", "Gid:", "CapPrm:"];
+            let lines = status.lines();
+            let lines = lines.filter(|line| fields.iter().any(|field| line.starts_with(field)));
+            Some(lines.collect::<Vec<_>>().join("\n"))
+        };
+        identity(&self.pid.to_string())
+            .zip(identity("self"))
+            .is_some_and(|(its, ours)| its != ours)
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
