@@ -187,7 +187,9 @@ impl AppRole {
     }
 
     fn explain(&mut self, failure: Failure) -> Error {
-        self.refused = failure.status() == Some(400);
+        // Other errors have this status too, and may pass.
+        self.refused = failure.status() == Some(400)
+            && (failure.says("invalid role") || failure.says("invalid secret"));
         let hint = match &failure {
             Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
                 "no secret id was given, and this role may need one: set VAULT_SECRET_ID_FILE, \

@@ -138,8 +138,8 @@ pub async fn revoke_lease(
             Err(failure) => failure,
         };
         let reason = match failure.status() {
-            Some(403) => Reason::Policy,
-            Some(400) => Reason::Engine,
+            Some(403) if failure.is_from_api() => Reason::Policy,
+            Some(400) if failure.is_from_api() => Reason::Engine,
             _ => Reason::Unclear,
         };
         // What the engine has said is worth more than that a later try got no answer, or was made
@@ -192,7 +192,7 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
                 return;
             }
             // It is gone already, and its leases with it: revoking twice is no failure.
-            Err(failure) if failure.status() == Some(403) => {
+            Err(failure) if failure.status() == Some(403) && failure.is_from_api() => {
                 report.info("the token is gone already");
                 holding.token.set(TokenState::Gone);
                 return;
@@ -227,7 +227,8 @@ async fn pause(
             failure,
             Failure::Lost(_) | Failure::Malformed { .. } | Failure::Tls(_)
         )
-        || failure.status() == Some(400);
+        || failure.status() == Some(400)
+        || (failure.status().is_some() && !failure.is_from_api());
     if !may_pass {
         return false;
     }
