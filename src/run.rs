@@ -22,8 +22,8 @@ use crate::report::Reporter;
 use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{process, program};
-use crate::vault::{Client, Patience};
+use crate::sys::{mask, process, program};
+use crate::vault::Client;
 
 /// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
 /// to be quick.
@@ -119,6 +119,9 @@ impl Prepared {
         // worth a second one.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // A signal that comes just before the fork has to be found pending, not be taken by one
+            // of the threads that look up names or read files.
+            .on_thread_start(mask::leave_signals_to_others)
             .build();
         let exit = match runtime {
             Ok(runtime) => {
@@ -188,8 +191,7 @@ async fn obtain_and_run(
 ) -> Result<Exit, Error> {
     let config = &issuer.config;
     let interrupt = Interrupt::default();
-    let until = Moment::now() + config.start_timeout;
-    let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+    let patience = issuer.patience(&interrupt);
     let acquisition = match supervise::interruptible(issuer.first(&patience), signals, &interrupt)
         .await
     {

@@ -110,7 +110,7 @@ impl AppRole {
         let (mount, spent) = (&self.mount, Cell::new(0u64));
         let body = &body;
         let login = || async {
-            let answer = client.login(mount, body.clone(), patience.left()).await;
+            let answer = client.login(mount, body.clone(), patience.for_once()).await;
             // A use is gone as soon as the server has acted, whether or not its answer came.
             let acted = match &answer {
                 Ok(_) => true,

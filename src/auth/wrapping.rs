@@ -50,7 +50,7 @@ pub async fn open(
         if let Some(signal) = patience.interrupt.signal() {
             return Err(refused(Failure::Interrupted(signal), Call::Lookup));
         }
-        match client.unwrap_response(token, patience.left()).await {
+        match client.unwrap_response(token, patience.for_once()).await {
             Ok(document) => return Ok(document),
             // The server has said that it did not open it, or never got the request: the next turn
             // looks again whether the token is still whole before it is shown a second time.

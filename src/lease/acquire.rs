@@ -80,7 +80,7 @@ pub async fn acquire(
         let lost = holding.unknown_lease.get();
         holdings.begin_read(&holding);
         session.spend_use();
-        let answer = client.read(path, &session.token, patience.left()).await;
+        let answer = client.read(path, &session.token, patience.for_once()).await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
         holding.unknown_lease.set(lost || acted);
         answer

@@ -39,6 +39,18 @@ pub(super) struct Irreplaceable {
 }
 
 impl Issuer {
+    /// How long, and how often, the server is asked for credentials.
+    #[must_use]
+    pub fn patience<'a>(&self, interrupt: &'a Interrupt) -> Patience<'a> {
+        let Config {
+            start_timeout,
+            vault,
+            report,
+            ..
+        } = &self.config;
+        Patience::new(*start_timeout, vault.max_retries, *report, interrupt)
+    }
+
     /// The first credentials of a run.
     ///
     /// # Errors
@@ -64,11 +76,10 @@ impl Issuer {
         holding: &Rc<Holding>,
         lease: Option<&lease::Lease>,
         cause: Option<Cause>,
+        interrupt: &Interrupt,
     ) -> Result<Acquisition, Irreplaceable> {
-        let interrupt = Interrupt::default();
         let config = &self.config;
-        let until = Moment::now() + config.start_timeout;
-        let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+        let patience = self.patience(interrupt);
         let mut method = self.method.lock().await;
         // A lease may end early because it never outlives a token that cannot be renewed.
         let session = &holding.session;

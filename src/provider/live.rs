@@ -11,6 +11,7 @@ use crate::lease::{
 };
 use crate::postgres::Credentials;
 use crate::supervise::Event;
+use crate::sys::clock::Moment;
 use crate::sys::timer::BootClock;
 
 use super::issuer::Issuer;
@@ -23,6 +24,8 @@ pub struct Live {
     pub holding: Rc<Holding>,
     /// The lease; a static role has none.
     pub lease: Option<Rc<Lease>>,
+    /// When it was acquired.
+    pub since: Moment,
     commands: mpsc::UnboundedSender<Command>,
     keeper: JoinHandle<()>,
     /// The keeper's events, until somebody wants them.
@@ -58,6 +61,7 @@ impl Live {
         let live = Self {
             holding,
             lease,
+            since: Moment::now(),
             commands,
             keeper: tokio::task::spawn_local(keeper.run()),
             events: Some(events),

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::sync::mpsc;
@@ -23,14 +24,19 @@ use crate::child_environment;
 use crate::config::OnExpiry;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::lease::{self, Acquisition, Command};
 use crate::postgres::{self, Credentials};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
 use crate::supervise::{Event, Saying, Supply, look_before_child, matters_before_child};
 use crate::sys::clock::Moment;
+use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
+
+/// Credentials that end sooner than this after they were acquired are not replaced at once.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 /// The command, found and ready to be started.
 #[derive(Debug)]
@@ -51,8 +57,10 @@ pub struct Provider {
     current: Option<Live>,
     /// What was acquired for the next child.
     fresh: Rc<RefCell<Option<(Credentials, Live)>>>,
-    /// The acquisition that is under way.
-    acquiring: Option<JoinHandle<()>>,
+    /// The acquisition that is under way, and what ends its waiting.
+    acquiring: Option<(JoinHandle<()>, Rc<Interrupt>)>,
+    /// How many in a row ended as soon as they were there.
+    short_lived: u32,
     tasks: Vec<JoinHandle<()>>,
     told: Rc<Cell<bool>>,
 }
@@ -72,6 +80,7 @@ impl Provider {
             current: None,
             fresh: Rc::default(),
             acquiring: None,
+            short_lived: 0,
             tasks: Vec::new(),
             told: Rc::default(),
         }
@@ -99,7 +108,8 @@ impl Provider {
         self.current = None;
         // What was being given back is still held, and given back with all the rest.
         self.tasks.drain(..).for_each(|task| task.abort());
-        if let Some(acquiring) = &mut self.acquiring {
+        if let Some((acquiring, interrupt)) = &mut self.acquiring {
+            interrupt.trip(Signal::TERM);
             let left = until.since(Moment::now());
             let _in_time = tokio::time::timeout(left, &mut *acquiring).await;
             acquiring.abort();
@@ -185,6 +195,18 @@ impl Provider {
         }
     }
 
+    /// How long to wait before credentials are replaced that have lived for so long. A server that
+    /// gives out what ends at once would have the command started again without end.
+    fn wait_after(&mut self, lived: Duration) -> Duration {
+        if lived >= SHORT_LIFE {
+            self.short_lived = 0;
+            return Duration::ZERO;
+        }
+        let wait = lease::growing(self.short_lived, fastrand::f64());
+        self.short_lived = self.short_lived.saturating_add(1);
+        wait.saturating_sub(lived)
+    }
+
     fn task(&mut self, work: impl Future<Output = ()> + 'static) {
         self.tasks.retain(|task| !task.is_finished());
         self.tasks.push(tokio::task::spawn_local(work));
@@ -214,8 +236,21 @@ impl Supply for Provider {
         );
         let (holding, lease) = (Rc::clone(&current.holding), current.lease.clone());
         let cause = current.deadline().map(|deadline| deadline.cause);
-        self.acquiring = Some(tokio::task::spawn_local(async move {
-            let event = match issuer.replace(&holding, lease.as_deref(), cause).await {
+        let lived = Moment::now().since(current.since);
+        let wait = self.wait_after(lived);
+        let interrupt = Rc::new(Interrupt::default());
+        let interrupted = Rc::clone(&interrupt);
+        let task = tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _signal = interrupted.wait() => return,
+            }
+            let replaced = issuer
+                .replace(&holding, lease.as_deref(), cause, &interrupted)
+                .await;
+            let event = match replaced {
+                // Nobody waits for it any more, and what it has left is given back with the rest.
+                Err(_) if interrupted.signal().is_some() => return,
                 Ok(acquisition) => {
                     told.set(false);
                     // The old child may take long to end, and a lease does not wait for it.
@@ -234,7 +269,8 @@ impl Supply for Provider {
                 }
             };
             let _heard = news.send(event);
-        }));
+        });
+        self.acquiring = Some((task, interrupt));
     }
 
     fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {

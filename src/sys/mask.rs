@@ -115,6 +115,19 @@ pub(super) fn unblock_all() -> io::Result<()> {
     }
 }
 
+/// Leaves every signal to the other threads, for a thread that only helps. All but those for a read
+/// from, or a write to, the terminal in the background, which would fail where they are blocked.
+pub fn leave_signals_to_others() {
+    let mut helped = empty_set();
+    // SAFETY: the set is valid, and the numbers are in range.
+    unsafe {
+        libc::sigfillset(&raw mut helped);
+        libc::sigdelset(&raw mut helped, libc::SIGTTIN);
+        libc::sigdelset(&raw mut helped, libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const helped, std::ptr::null_mut());
+    }
+}
+
 pub(super) fn empty_set() -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: `set` is valid for writing, and sigemptyset fills it in.

@@ -22,7 +22,6 @@ use super::{inherited, mask};
 const LISTEN_PID: &str = "LISTEN_PID";
 
 /// What is to be started.
-#[derive(Debug)]
 pub struct Program {
     path: CString,
     arguments: Vec<CString>,
@@ -31,6 +30,13 @@ pub struct Program {
     shell_arguments: Vec<CString>,
     /// Whether `LISTEN_PID` was this process, and so has to become the child.
     listens: bool,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Arguments are public, the environment is not.
+        write!(formatter, "Program({:?})", self.arguments)
+    }
 }
 
 /// A value with a NUL byte cannot be given to a process.
