@@ -204,3 +204,7 @@ fn was_slow(issued: &Issued, observed: &Observed) -> bool {
     };
     issued.lost && took > waits
 }
+
+#[cfg(test)]
+#[path = "oracle_tests.rs"]
+mod tests;
