@@ -25,6 +25,8 @@ mod pid_1;
 mod renewal;
 mod revocation;
 mod rotation;
+mod rotation_failures;
+mod rotation_races;
 mod signals;
 mod soak;
 mod support;
