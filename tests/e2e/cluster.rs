@@ -10,7 +10,7 @@ fn command(cluster: &Cluster, tenant: &Tenant, node: usize) -> Run {
     let secret_id = tenant.secret_id();
     let path = format!("{}/secret-id/lookup", tenant.approle_path());
     let body = serde_json::json!({"secret_id": secret_id});
-    let known = poll_until(Duration::from_secs(10), || {
+    let known = poll_until(Duration::from_secs(90), || {
         let answer = cluster.admin(node).write(&path, body.clone()).ok()?;
         answer["data"].is_object().then_some(())
     });

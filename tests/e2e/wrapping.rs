@@ -192,7 +192,7 @@ fn a_spent_expired_or_unknown_token_is_an_alarm_with_both_readings() {
     assert_whole(&tenant, &spent);
     let expired = tenant.wrapped_secret_id("1s");
     let lookup = json!({"token": expired});
-    let gone = poll_until(Duration::from_secs(10), || {
+    let gone = poll_until(Duration::from_secs(90), || {
         let client = tenant.admin().with_token("");
         client
             .write("sys/wrapping/lookup", lookup.clone())

@@ -145,7 +145,7 @@ impl Postgres {
                 ("PGPASSWORD", password),
             ])
             .env("PGPORT", self.port.to_string())
-            .env("PGCONNECT_TIMEOUT", "10")
+            .env("PGCONNECT_TIMEOUT", "60")
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .output()
             .map_err(|error| format!("cannot run psql: {error}; {HOW_TO_GET_IT}"))?;
@@ -178,7 +178,7 @@ impl Postgres {
             command.args(["-c", setting]);
         }
         let mut process = ServerProcess::start(&self.folder, "postgres", command, libc::SIGQUIT)?;
-        let up = poll_until(Duration::from_secs(60), || {
+        let up = poll_until(Duration::from_secs(180), || {
             if !process.is_alive() {
                 return Some(false);
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long descendants may outlive the process: the cleaning up after a SIGKILL takes its time.
-const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(10);
+const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Made by `Run::spawn`. A drop kills what still runs.
 pub struct Running {
