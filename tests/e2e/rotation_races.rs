@@ -1,12 +1,12 @@
 //! A rotation in the middle of which the child ends, or is told to end, or does not end when it should.
 
 use crate::support::children::{count, telling_who};
-use crate::support::expiring::shortest;
+use crate::support::expiring::limit_lease;
 use crate::support::*;
 
 #[test]
 fn a_child_that_ignores_term_is_killed_after_the_stop_timeout() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let script = r#"trap '' TERM; echo "start $(date +%s%N)"; while :; do sleep 0.05; done"#;
     let running = tenant
         .command()
@@ -14,6 +14,7 @@ fn a_child_that_ignores_term_is_killed_after_the_stop_timeout() {
         .child(["sh", "-c", script])
         .spawn();
     running.wait_for_line("start");
+    limit_lease(&tenant, &running, "60s");
     running.wait_for_stderr("has not ended in time and is killed");
     running.wait_for_line("start");
     tenant.wait_for_roles(1);
@@ -47,10 +48,11 @@ fn a_child_that_ends_by_itself_while_credentials_are_asked_for_gives_its_code() 
         (RequestInfo::is_creds, false),
         (RequestInfo::is_creds, true),
     ] {
-        let tenant = Tenant::with(Servers::shared(), shortest);
+        let tenant = Tenant::new(Servers::shared());
         let (hold, proxy, run) = held(&tenant, which, answer);
         let mut running = run.child(Probe::signals()).stdin_piped().spawn();
         running.wait_for_line("ready");
+        limit_lease(&tenant, &running, "60s");
         hold.wait_arrived();
         running.say("exit 42");
         // Never released: an answer that does not come is not waited for.
@@ -68,10 +70,11 @@ fn term_while_credentials_are_asked_for_ends_the_run() {
         (RequestInfo::is_creds, false),
         (RequestInfo::is_creds, true),
     ] {
-        let tenant = Tenant::with(Servers::shared(), shortest);
+        let tenant = Tenant::new(Servers::shared());
         let (hold, proxy, run) = held(&tenant, which, answer);
         let running = telling_who(run).spawn();
         running.wait_for_line("start");
+        limit_lease(&tenant, &running, "60s");
         hold.wait_arrived();
         running.signal(libc::SIGTERM);
         let run = running.wait();
@@ -84,13 +87,14 @@ fn term_while_credentials_are_asked_for_ends_the_run() {
 
 #[test]
 fn term_while_the_old_child_is_stopping_means_no_new_one() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let mut running = tenant
         .command()
-        .child(Probe::signals())
+        .child(Probe::signals_but(&["CONT"]))
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
+    limit_lease(&tenant, &running, "60s");
     assert_eq!(Probe::next_signal(&running).0, "TERM");
     // It has been told to end for the rotation, and takes its time.
     running.signal(libc::SIGTERM);
@@ -105,15 +109,16 @@ fn term_while_the_old_child_is_stopping_means_no_new_one() {
 
 #[test]
 fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let mut running = tenant
         .command()
-        .child(Probe::signals())
+        .child(Probe::signals_but(&["CONT"]))
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
     running.signal(libc::SIGTERM);
     assert_eq!(Probe::next_signal(&running).0, "TERM");
+    limit_lease(&tenant, &running, "60s");
     running.wait_for_stderr("are not replaced: the lease has reached its max_ttl");
     running.say("exit 9");
     running.wait().assert_code(9);
