@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// The administrator the tutorial gives the server's database engine.
@@ -111,6 +111,17 @@ impl Postgres {
         } else {
             on_path("psql").unwrap_or(own)
         }
+    }
+
+    /// The folder of that program, if PostgreSQL is to be had: a PATH that begins with it has the same one.
+    pub fn programs_folder() -> Option<PathBuf> {
+        static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let found = || {
+            find_programs()
+                .ok()
+                .filter(|folder| folder.join("psql").is_file())
+        };
+        FOUND.get_or_init(found).clone()
     }
 
     /// Runs SQL as the administrator; the rows as `psql -At` prints them.
