@@ -113,8 +113,7 @@ fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
 /// Where the test has kept vaultexec from it.
 fn revoke_by_hand(tenant: &Tenant) {
     for lease in tenant.leases() {
-        let body = serde_json::json!({"lease_id": lease, "sync": true});
-        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        tenant.revoke_lease(&lease);
     }
     for accessor in tenant.accessors() {
         let body = serde_json::json!({"accessor": accessor});

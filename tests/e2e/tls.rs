@@ -33,7 +33,7 @@ fn assert_not_trusted(tenant: &Tenant, run: Run, needles: &[&str]) {
         run.stderr_contains(needle);
     }
     assert!(!run.err().contains("trying again"), "{run}");
-    assert!(run.wall < Duration::from_secs(4), "{run}");
+    assert!(run.wall < Duration::from_secs(15), "{run}");
     tenant.assert_nothing_left();
 }
 
