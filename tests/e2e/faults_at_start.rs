@@ -46,7 +46,7 @@ fn a_sealed_server_is_waited_for() {
 fn a_server_that_stays_sealed_ends_the_run_with_a_remedy() {
     let servers = Servers::private_vault();
     let tenant = Tenant::new(&servers);
-    let run = tenant.command().args(["--start-timeout", "1s"]).child(SAY);
+    let run = tenant.command().args(["--start-timeout", "4s"]).child(SAY);
     servers.vault.seal();
     let run = run.output();
     run.assert_code(125)

@@ -499,7 +499,7 @@ fn a_batch_tokens_lease_is_revoked_where_the_policy_allows_it() {
 #[test]
 fn a_batch_tokens_lease_that_may_not_be_revoked_is_named_with_remedy_and_end() {
     let servers = Servers::shared();
-    let tenant = Tenant::with(servers, |spec| spec.token_type("batch").token_ttl("5s"));
+    let tenant = Tenant::with(servers, |spec| spec.token_type("batch").token_ttl("8s"));
     for (strict, code) in [(false, 0), (true, 125)] {
         let run = tenant
             .command()
