@@ -380,4 +380,42 @@ mod tests {
         assert!(gathered(&["--stop-signal", "CONT"], &with(&[])).is_err());
         assert!(gathered(&["--no-revoke", "--strict-revoke"], &with(&[])).is_err());
     }
+
+    #[test]
+    fn a_flag_for_the_authorities_wins_over_every_variable() {
+        let variables = [
+            ("VAULT_CACERT", "/nowhere/variable.pem"),
+            ("VAULT_CACERT_BYTES", "no PEM"),
+            ("VAULT_CAPATH", "/nowhere/variable"),
+        ];
+        for (flags, told) in [
+            (
+                &["--ca-path", "/nowhere/flag"][..],
+                "--ca-path: cannot read /nowhere/flag: ",
+            ),
+            (
+                &["--ca-cert", "/nowhere/flag", "--ca-path", "/nowhere/other"],
+                "--ca-cert: cannot read /nowhere/flag: ",
+            ),
+            (&[], "VAULT_CACERT_BYTES: no PEM certificate"),
+        ] {
+            let problems = gathered(flags, &with(&variables)).expect_err("not there");
+            assert!(problems.starts_with(told), "{problems}");
+            assert_eq!(problems.lines().count(), 1, "{problems}");
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_that_cannot_be_read_is_not_called_missing() {
+        let files = with(&[
+            ("VAULT_CLIENT_CERT", "/nowhere/cert"),
+            ("VAULT_CLIENT_KEY", "/etc/passwd"),
+        ]);
+        let problems = gathered(&[], &files).expect_err("not there");
+        assert!(
+            problems.starts_with("VAULT_CLIENT_CERT: cannot read /nowhere/cert: "),
+            "{problems}"
+        );
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
 }
