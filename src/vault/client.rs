@@ -121,26 +121,22 @@ impl Client {
         let mut response = self
             .once(&endpoint.http, url.clone(), endpoint.host.as_ref(), request)
             .await
-            .map_err(|failure| match failure {
-                Failure::Unreachable(reason) => {
-                    Failure::Unreachable(format!("{}: {reason}", endpoint.shown))
-                }
-                other => other,
-            })?;
+            .map_err(|failure| failure.at(&endpoint.shown))?;
         if let Some(location) = redirect(&response) {
             let target = self.redirected(&url, &location?)?;
-            self.report.debug(format_args!(
-                "redirected to {}",
-                target.origin().ascii_serialization()
-            ));
+            let shown = target.origin().ascii_serialization();
+            self.report.debug(format_args!("redirected to {shown}"));
             let same = target.host() == url.host()
                 && target.port_or_known_default() == url.port_or_known_default();
-            response = if same {
-                self.once(&endpoint.http, target, endpoint.host.as_ref(), request)
-                    .await?
+            let (http, host) = if same {
+                (&endpoint.http, endpoint.host.as_ref())
             } else {
-                self.once(&self.tcp, target, None, request).await?
+                (&self.tcp, None)
             };
+            response = self
+                .once(http, target, host, request)
+                .await
+                .map_err(|failure| failure.at(&shown))?;
             if redirect(&response).is_some() {
                 return Err(Failure::Redirect("more than one in a row".to_owned()));
             }

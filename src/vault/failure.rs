@@ -100,6 +100,15 @@ impl Failure {
         }
     }
 
+    /// The same, with the address that no connection could be made to.
+    pub(super) fn at(self, address: &str) -> Self {
+        match self {
+            Self::Unreachable(reason) => Self::Unreachable(format!("{address}: {reason}")),
+            Self::Tls(reason) => Self::Tls(format!("{address}: {reason}")),
+            other => other,
+        }
+    }
+
     /// A field that is not what it must be.
     pub(crate) fn malformed(field: impl Into<String>, problem: &'static str) -> Self {
         Self::Malformed {
