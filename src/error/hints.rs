@@ -12,6 +12,9 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
         Failure::Tls(reason) if reason.contains("UnknownIssuer") => {
             "name the certificate authority with --ca-cert (VAULT_CACERT)"
         }
+        Failure::Tls(reason) if reason.contains("an authority's own") => {
+            "if it is the right one, name that very certificate with --ca-cert (VAULT_CACERT)"
+        }
         Failure::Tls(reason) if reason.contains("not valid for name") => {
             "the server's certificate is for another name: --tls-server-name (VAULT_TLS_SERVER_NAME)"
         }

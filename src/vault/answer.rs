@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::document::Document;
 use super::failure::{Failure, NOT_THE_API};
 use super::request::Request;
+use super::tls::AUTHORITYS_OWN;
 
 /// No answer of the API comes near this. What is longer is not read to its end.
 const LARGEST_ANSWER: usize = 1 << 20;
@@ -134,7 +135,11 @@ pub(super) fn classify(error: &reqwest::Error) -> Failure {
 /// The words of the TLS library, if it is what failed.
 fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls.to_string());
+        let words = tls.to_string();
+        if words.contains(AUTHORITYS_OWN) {
+            return Some("the server's certificate is an authority's own".to_owned());
+        }
+        return Some(words);
     }
     // An error of the system's that holds another one does not call it its source.
     let held = error

@@ -41,11 +41,7 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Makes the HTTP clients. Nothing is sent yet.
     pub fn build(settings: &Settings) -> Result<Self, String> {
-        let needs_tls = settings
-            .addresses
-            .iter()
-            .any(|address| matches!(address, Address::Tcp(url) if url.scheme() == "https"));
-        let tls = tls::configure(&settings.tls, needs_tls)?;
+        let tls = tls::configure(&settings.tls)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))
