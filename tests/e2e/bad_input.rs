@@ -117,6 +117,11 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ),
         ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "65535"),
         (
+            "DATABASE_URL",
+            "postgresql://u:hunter2@h/a%00b",
+            "control character, percent-encoded",
+        ),
+        (
             "VAULTEXEC_ON_EXPIRY",
             "explode",
             "none of restart, signal:NAME, stop, warn",
