@@ -305,6 +305,7 @@ mod tests {
             ("VAULT_SKIP_VERIFY", "maybe"),
             ("VAULTEXEC_STOP_SIGNAL", "NOPE"),
             ("VAULT_CACERT", "/nowhere/ca.pem"),
+            ("VAULT_WRAPPED_SECRET_ID_FILE", "/nowhere/token"),
         ];
         let problems =
             gathered(&["--start-timeout", "soon"], &environment).expect_err("wrong on purpose");
@@ -313,6 +314,7 @@ mod tests {
             "VAULT_SKIP_VERIFY: ",
             "VAULTEXEC_STOP_SIGNAL: ",
             "VAULT_CACERT: cannot read /nowhere/ca.pem",
+            "VAULT_WRAPPED_SECRET_ID_FILE: cannot read /nowhere/token: No such file",
             "--start-timeout: ",
             "VAULT_ROLE_ID, VAULT_ROLE_ID_FILE): the role id is missing",
             "--creds (VAULTEXEC_CREDS): it is missing",
@@ -329,7 +331,7 @@ mod tests {
             problems.contains("VAULT_SECRET_ID and VAULT_SECRET_ID_FILE: give only one"),
             "{problems}"
         );
-        assert!(gathered(&["--secret-id-file", "/g"], &environment).is_ok());
+        assert!(gathered(&["--secret-id-file", "/etc/passwd"], &environment).is_ok());
         let environment = with(&[("VAULT_SECRET_ID", "s"), ("BAO_WRAPPED_SECRET_ID", "w")]);
         let problems = gathered(&[], &environment).expect_err("ambiguous");
         assert!(

@@ -19,12 +19,7 @@ impl AppRoleSettings {
     /// Whether reading it all may take as long as somebody else likes.
     #[must_use]
     pub fn may_block(&self) -> bool {
-        let secret_id = match &self.secret_id {
-            SecretIdSettings::None => None,
-            SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
-                Some(source)
-            }
-        };
+        let secret_id = self.secret_id.source();
         self.role_id.may_block() || secret_id.is_some_and(Source::may_block)
     }
 }
@@ -43,6 +38,17 @@ pub enum SecretIdSettings {
         /// Where the token must have been made.
         creation_path: CreationPath,
     },
+}
+
+impl SecretIdSettings {
+    /// Where it is, in either form.
+    #[must_use]
+    pub const fn source(&self) -> Option<&Source> {
+        match self {
+            Self::None => None,
+            Self::Plain(source) | Self::Wrapped { source, .. } => Some(source),
+        }
+    }
 }
 
 /// The path that a wrapping token must have been made at.

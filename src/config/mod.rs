@@ -1,5 +1,5 @@
 //! Flags and environment, made into a checked [`Config`]. Touches the network never, and the file
-//! system only for certificates; secrets are named here, and read later.
+//! system only for certificates; secrets are named here and looked for, and read later.
 
 mod address;
 mod approle;
