@@ -21,7 +21,7 @@ Example:
 ///
 /// Logs in to HashiCorp Vault or OpenBao, reads credentials, and starts COMMAND with PGUSER,
 /// PGPASSWORD and DATABASE_URL in its environment. Renews them while it runs.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(name = "vaultexec", version, after_help = AFTER_HELP, override_usage = "vaultexec [OPTIONS] -- COMMAND [ARG]...")]
 pub struct Cli {
     /// Where the server is: https://, http:// or unix://; several, separated by commas, are tried in turn [env: VAULT_ADDR] [default: https://127.0.0.1:8200]
@@ -117,7 +117,7 @@ pub struct Cli {
     #[arg(long, value_name = "LEVEL", help_heading = "Messages")]
     pub log_level: Option<OsString>,
     /// Tell more: info, -vv debug, -vvv trace
-    #[arg(short, action = ArgAction::Count, help_heading = "Messages")]
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Messages")]
     pub verbose: u8,
     /// Tell errors only
     #[arg(short, long, help_heading = "Messages", conflicts_with = "verbose")]

@@ -80,7 +80,7 @@ pub fn gather(
         );
     }
     let keep = lookup.value("--keep-env", cli.keep_env.as_ref(), "VAULTEXEC_KEEP_ENV");
-    let keep = keep.map(|value| names(&value.text)).unwrap_or_default();
+    let keep = keep.map(|value| names(&value, &lookup)).unwrap_or_default();
     let clear = lookup.switch(cli.clear_env, "VAULTEXEC_CLEAR_ENV");
     let (Some(auth), Some(creds)) = (auth, creds) else {
         return Err(lookup.into_problems());
@@ -131,11 +131,13 @@ fn report(cli: &Cli, lookup: &Lookup<'_>) -> Reporter {
             }
             level
         });
+    // More is asked for by -v, so that it never makes less of a level.
+    let level = level.unwrap_or(Level::Warn);
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => Level::Error,
-        (false, 0) => level.unwrap_or(Level::Warn),
-        (false, 1) => Level::Info,
-        (false, 2) => Level::Debug,
+        (false, 0) => level,
+        (false, 1) => level.max(Level::Info),
+        (false, 2) => level.max(Level::Debug),
         (false, _) => Level::Trace,
     };
     let format = lookup.value(
@@ -245,12 +247,21 @@ fn stop_signal(value: &Value, lookup: &Lookup<'_>) -> Option<Signal> {
     ends.then_some(signal)
 }
 
-fn names(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+/// Names of variables, or prefixes of names that end in `*`.
+fn names(value: &Value, lookup: &Lookup<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in value.text.split(',').map(str::trim) {
+        let sound = |character: char| !character.is_whitespace() && !"=*".contains(character);
+        if !name.strip_suffix('*').unwrap_or(name).chars().all(sound) {
+            // What stands behind the sign may be a secret.
+            let shown = name.split('=').next().unwrap_or_default();
+            let words = format!("{shown:?} is neither NAME nor PREFIX*, separated by commas");
+            lookup.wrong(&value.setting, words);
+        } else if !name.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -419,5 +430,36 @@ mod tests {
             "{problems}"
         );
         assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+
+    #[test]
+    fn names_to_keep_are_names_or_prefixes() {
+        for wrong in ["A B", "FOO=1", "P*X", "**", "*X", "A\tB", "=", "A,B C"] {
+            let problems = gathered(&["--keep-env", wrong], &with(&[])).expect_err(wrong);
+            assert!(problems.starts_with("--keep-env: "), "{problems}");
+            assert!(problems.contains("neither NAME nor PREFIX*"), "{problems}");
+            assert!(!problems.contains('1'), "a value: {problems}");
+        }
+        let config = gathered(&["--keep-env", " A , LC_*,,*,b.c"], &with(&[])).expect("valid");
+        assert_eq!(config.child_environment.keep, ["A", "LC_*", "*", "b.c"]);
+    }
+
+    #[test]
+    fn more_is_never_less() {
+        for (flags, level) in [
+            (&[][..], Level::Warn),
+            (&["-v"], Level::Info),
+            (&["-vv"], Level::Debug),
+            (&["-vvvv"], Level::Trace),
+            (&["--verbose", "--verbose"], Level::Debug),
+            (&["--log-level", "debug", "-v"], Level::Debug),
+            (&["--log-level", "trace", "-vv"], Level::Trace),
+            (&["--log-level", "error", "-v"], Level::Info),
+            (&["--log-level", "debug", "-q"], Level::Error),
+            (&["--quiet"], Level::Error),
+        ] {
+            let config = gathered(flags, &with(&[])).expect("valid");
+            assert_eq!(config.report.level, level, "{flags:?}");
+        }
     }
 }
