@@ -286,6 +286,7 @@ fn explain_usage(usage: &clap::Error) -> Exit {
     }
     let text = usage.render().to_string();
     let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    Reporter::default().error(words, None);
+    // Of the flags nothing is known, so that the variables have to say how.
+    config::reporting(&Cli::default(), &environment::Inherited).error(words, None);
     Exit::Code(exit::FAILURE)
 }
