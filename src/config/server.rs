@@ -42,11 +42,12 @@ pub fn vault(cli: &Cli, lookup: &Lookup<'_>, start_timeout: Duration) -> Setting
         }
         sound
     });
+    let addresses = parse_addresses(&address, lookup);
     Settings {
-        addresses: parse_addresses(&address, lookup),
+        proxy: proxy(lookup, &addresses),
+        addresses,
         namespace: namespace.map(|value| value.text),
         tls: tls(cli, lookup),
-        proxy: proxy(lookup),
         timeout,
         connect_timeout: bounds::CONNECT_TIMEOUT
             .min(timeout / 2)

@@ -81,7 +81,6 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ("VAULT_CLIENT_TIMEOUT", "0", "100ms"),
         ("VAULT_MAX_RETRIES", "-1", "whole number"),
         ("VAULT_PROXY_ADDR", "ftp://x", "proxy"),
-        ("HTTPS_PROXY", "::", "proxy"),
         ("VAULTEXEC_AUTH", "kerberos", "approle"),
         ("VAULTEXEC_AUTH_MOUNT", "../sys", "is not a path of the API"),
         ("VAULT_ROLE_ID_FILE", "/nowhere/role", "give only one"),
@@ -152,6 +151,12 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
     for (name, value, needle) in cases {
         assert_told(sound().env(name, value), &[name, needle]);
     }
+    assert_told(
+        sound()
+            .env("VAULT_ADDR", "https://vault.example:8200")
+            .env("HTTPS_PROXY", "socks5://127.0.0.1:1"),
+        &["HTTPS_PROXY: ", "https://vault.example:8200 needs one"],
+    );
     for (given, missing) in [
         (
             "VAULT_CLIENT_CERT",
