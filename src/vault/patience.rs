@@ -96,16 +96,7 @@ impl<'a> Patience<'a> {
             } else {
                 Duration::ZERO
             };
-            // Less time than a connection may take would end in the middle of one, and look like an
-            // answer that was lost.
-            let silent =
-                matches!(&failure, Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION));
-            let needed = if silent {
-                delay + client.connect_timeout
-            } else {
-                delay
-            };
-            if needed >= left {
+            if delay + least_time(client, &failure) >= left {
                 return Err(failure);
             }
             if !delay.is_zero() {
@@ -145,6 +136,15 @@ impl<'a> Patience<'a> {
         } else {
             self.report.warn(message);
         }
+    }
+}
+
+/// The time that another try after this failure takes at least. Less than a connection may take would
+/// end in the middle of one, and look like an answer that was lost.
+fn least_time(client: &Client, failure: &Failure) -> Duration {
+    match failure {
+        Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION) => client.connect_timeout,
+        _ => Duration::ZERO,
     }
 }
 
