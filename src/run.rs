@@ -243,10 +243,13 @@ fn conclude(issuer: &Issuer, outcome: &Result<Exit, Error>) -> Exit {
         let end = left.expiry.map_or_else(
             || "it does not end by itself".to_owned(),
             |expiry| {
-                format!(
-                    "it ends by itself at {}",
-                    lease::wall(expiry, Moment::now())
-                )
+                let now = Moment::now();
+                let ends = if expiry > now {
+                    "it ends by itself at"
+                } else {
+                    "its time was over at"
+                };
+                format!("{ends} {}", lease::wall(expiry, now))
             },
         );
         let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
