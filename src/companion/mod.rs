@@ -1,6 +1,6 @@
 //! The companion: a small process that cleans up when vaultexec is killed and cannot.
 //!
-//! It is started before any secret is read, has no terminal, no descriptor but its end of a socket,
+//! It is started before the role id, secret id or wrapping token is read, has no terminal, no descriptor but its end of a socket,
 //! and no signal reaches it but KILL. Over the socket it is told what is held. When the other end
 //! closes, vaultexec has ended: if anything is held by then, it was not an orderly end, and the
 //! companion gives it back. As PID 1 there is no companion: nothing outlives PID 1.
