@@ -19,11 +19,11 @@ use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
 use crate::provider::{Invocation, Issuer, Provider};
 use crate::report::Reporter;
-use crate::supervise::{self, Machine, Rules, Startup, Stop};
+use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{process, program};
-use crate::vault::{Client, Patience};
+use crate::sys::{mask, process, program};
+use crate::vault::Client;
 
 /// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
 /// to be quick.
@@ -119,6 +119,9 @@ impl Prepared {
         // worth a second one.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // A signal that comes just before the fork has to be found pending, not be taken by one
+            // of the threads that look up names or read files.
+            .on_thread_start(mask::leave_signals_to_others)
             .build();
         let exit = match runtime {
             Ok(runtime) => {
@@ -162,17 +165,16 @@ impl Prepared {
             companion,
             config,
         });
-        let outcome = obtain_and_run(&issuer, invocation, &mut signals).await;
+        let (sender, mut news) = mpsc::unbounded_channel();
+        let mut provider = Provider::new(Rc::clone(&issuer), invocation, sender);
+        let outcome = obtain_and_run(&issuer, &mut provider, &mut news, &mut signals).await;
         if let Err(error) = &outcome {
             tell(issuer.config.report, error);
+            // Without a child there is nobody to leave anything to.
+            issuer.holdings.claim_back();
         }
-        // Without a child there is nobody to leave anything to.
-        let exit = if issuer.config.revoke || outcome.is_err() {
-            give_back(&issuer, &mut signals).await;
-            conclude(&issuer, &outcome)
-        } else {
-            outcome?
-        };
+        give_back(&issuer, &mut provider, &mut signals).await;
+        let exit = conclude(&issuer, &outcome);
         if let Some(companion) = &issuer.companion {
             companion.dismiss();
         }
@@ -182,14 +184,14 @@ impl Prepared {
 
 /// Login, credentials, child, and the child's end.
 async fn obtain_and_run(
-    issuer: &Rc<Issuer>,
-    invocation: Invocation,
+    issuer: &Issuer,
+    provider: &mut Provider,
+    news: &mut mpsc::UnboundedReceiver<Event>,
     signals: &mut Signals,
 ) -> Result<Exit, Error> {
     let config = &issuer.config;
     let interrupt = Interrupt::default();
-    let until = Moment::now() + config.start_timeout;
-    let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+    let patience = issuer.patience(&interrupt);
     let acquisition = match supervise::interruptible(issuer.first(&patience), signals, &interrupt)
         .await
     {
@@ -206,8 +208,6 @@ async fn obtain_and_run(
             return Err(Error::Interrupted(signal));
         }
     };
-    let (sender, mut news) = mpsc::unbounded_channel();
-    let mut provider = Provider::new(Rc::clone(issuer), invocation, sender);
     let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
@@ -216,25 +216,24 @@ async fn obtain_and_run(
         signal: config.stop_signal,
         timeout: config.stop_timeout,
     };
-    let exit = supervise::watch(child, machine, stop, signals, &mut news, &mut provider).await;
-    provider
-        .finish(Moment::now() + LAST_READ.min(config.revoke_timeout))
-        .await;
-    exit
+    supervise::watch(child, machine, stop, signals, news, provider).await
 }
 
 /// Revokes what is held, within its bound. A signal shortens that, another one ends it.
-async fn give_back(issuer: &Issuer, signals: &mut Signals) {
+async fn give_back(issuer: &Issuer, provider: &mut Provider, signals: &mut Signals) {
     // Those that came while the child ran were about the child.
     signals.forget();
-    let bound = Moment::now() + issuer.config.revoke_timeout;
-    let work = lease::revoke_all(
-        &issuer.client,
-        &issuer.holdings,
-        bound,
-        issuer.config.report,
-    );
-    supervise::bounded(work, bound, signals).await;
+    let work = async |until: Moment| {
+        let now = Moment::now();
+        let last_read = now + LAST_READ.min(until.since(now) / 2);
+        provider.finish(last_read).await;
+        let Issuer {
+            client, holdings, ..
+        } = issuer;
+        lease::revoke_all(client, holdings, until, issuer.config.report).await;
+    };
+    let until = Moment::now() + issuer.config.revoke_timeout;
+    supervise::bounded(work, until, signals).await;
 }
 
 /// The exit of a run that has been cleaned up, after telling what could not be.
@@ -244,10 +243,13 @@ fn conclude(issuer: &Issuer, outcome: &Result<Exit, Error>) -> Exit {
         let end = left.expiry.map_or_else(
             || "it does not end by itself".to_owned(),
             |expiry| {
-                format!(
-                    "it ends by itself at {}",
-                    lease::wall(expiry, Moment::now())
-                )
+                let now = Moment::now();
+                let ends = if expiry > now {
+                    "it ends by itself at"
+                } else {
+                    "its time was over at"
+                };
+                format!("{ends} {}", lease::wall(expiry, now))
             },
         );
         let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -25,6 +26,9 @@ pub struct AppRole {
     remove: Option<PathBuf>,
     /// How many logins the secret id still allows, if that is known and bounded.
     uses: Option<u64>,
+    /// When the secret id ends at the latest, if that is known: its time is counted from when it was
+    /// made, before it was opened here.
+    expiry: Option<Moment>,
     /// The server's last word on the secret id was no.
     refused: bool,
     report: Reporter,
@@ -80,6 +84,7 @@ impl AppRole {
                 secret_id,
                 remove: file.filter(|_| settings.remove_file).map(PathBuf::from),
                 uses: None,
+                expiry: None,
                 refused: false,
                 report,
             }),
@@ -105,7 +110,7 @@ impl AppRole {
         let (mount, spent) = (&self.mount, Cell::new(0u64));
         let body = &body;
         let login = || async {
-            let answer = client.login(mount, body.clone(), patience.left()).await;
+            let answer = client.login(mount, body.clone(), patience.for_once()).await;
             // A use is gone as soon as the server has acted, whether or not its answer came.
             let acted = match &answer {
                 Ok(_) => true,
@@ -127,12 +132,23 @@ impl AppRole {
     ///
     /// # Errors
     /// Why not.
-    pub const fn can_repeat(&self) -> Result<(), CannotRepeat> {
-        match self.uses {
-            Some(0) => Err(CannotRepeat::UsesSpent),
-            _ if self.refused => Err(CannotRepeat::Refused),
-            _ => Ok(()),
+    pub fn can_repeat(&self) -> Result<(), CannotRepeat> {
+        if self.uses == Some(0) {
+            return Err(CannotRepeat::UsesSpent);
         }
+        if self.expiry.is_some_and(|expiry| expiry <= Moment::now()) {
+            return Err(CannotRepeat::Expired);
+        }
+        if self.refused {
+            return Err(CannotRepeat::Refused);
+        }
+        Ok(())
+    }
+
+    /// When there can be no other login any more, as far as is known.
+    #[must_use]
+    pub const fn expiry(&self) -> Option<Moment> {
+        self.expiry
     }
 
     async fn open_wrapping(
@@ -157,12 +173,23 @@ impl AppRole {
             .number("data.secret_id_num_uses")
             .ok()
             .filter(|&uses| uses > 0);
+        // Zero means that it does not expire.
+        self.expiry = document
+            .number("data.secret_id_ttl")
+            .ok()
+            .filter(|&seconds| seconds > 0)
+            .map(|seconds| Moment::now() + Duration::from_secs(seconds));
         self.secret_id = SecretId::Plain(secret_id);
+        if patience.interrupt.signal().is_some() {
+            self.report.warn("interrupted when the wrapping token had just been opened: it is spent, so hand over a new one");
+        }
         Ok(())
     }
 
     fn explain(&mut self, failure: Failure) -> Error {
-        self.refused = failure.status() == Some(400);
+        // Other errors have this status too, and may pass.
+        self.refused = failure.status() == Some(400)
+            && (failure.says("invalid role") || failure.says("invalid secret"));
         let hint = match &failure {
             Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
                 "no secret id was given, and this role may need one: set VAULT_SECRET_ID_FILE, \

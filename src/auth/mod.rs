@@ -8,6 +8,7 @@ pub use approle::AppRole;
 pub use session::{CannotRepeat, Session};
 
 use crate::error::Error;
+use crate::sys::clock::Moment;
 use crate::vault::{Client, Patience};
 
 /// A method of logging in, with what it needs to do so again.
@@ -39,6 +40,14 @@ impl Method {
     pub fn can_repeat(&self) -> Result<(), CannotRepeat> {
         match self {
             Self::AppRole(method) => method.can_repeat(),
+        }
+    }
+
+    /// When what it logs in with ends at the latest, as far as is known.
+    #[must_use]
+    pub const fn expiry(&self) -> Option<Moment> {
+        match self {
+            Self::AppRole(method) => method.expiry(),
         }
     }
 }

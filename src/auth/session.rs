@@ -12,16 +12,12 @@ use crate::vault::LoginAnswer;
 pub struct Session {
     /// The token.
     pub token: Sensitive<String>,
-    /// When it was granted.
-    pub granted_at: Moment,
     /// For how long; zero for a token that does not expire.
     pub duration: Duration,
     /// Whether it can be renewed.
     pub renewable: bool,
     /// Whether it is a batch token, which can be neither renewed nor revoked.
     pub batch: bool,
-    /// Whether vaultexec logged in for it, and so revokes it.
-    pub ours: bool,
     /// How many calls are left, if they are counted.
     uses: Cell<Option<u64>>,
     /// When it ends by itself, as of the last renewal; never, if absent.
@@ -34,14 +30,12 @@ impl Session {
     pub fn new(answer: LoginAnswer, granted_at: Moment) -> Self {
         Self {
             token: answer.client_token,
-            granted_at,
             expiry: Cell::new(
                 (!answer.lease_duration.is_zero()).then(|| granted_at + answer.lease_duration),
             ),
             duration: answer.lease_duration,
             renewable: answer.renewable && !answer.batch,
             batch: answer.batch,
-            ours: true,
             uses: Cell::new(answer.num_uses),
         }
     }
@@ -51,20 +45,17 @@ impl Session {
     pub fn known(
         token: Sensitive<String>,
         batch: bool,
-        ours: bool,
         uses: Option<u64>,
         expiry: Option<Moment>,
     ) -> Self {
         let granted_at = Moment::now();
         Self {
             token,
-            granted_at,
             duration: expiry
                 .map(|expiry| expiry.since(granted_at))
                 .unwrap_or_default(),
             renewable: false,
             batch,
-            ours,
             uses: Cell::new(uses),
             expiry: Cell::new(expiry),
         }
@@ -99,6 +90,8 @@ impl Session {
 pub enum CannotRepeat {
     /// The secret id had a number of uses, and none is left.
     UsesSpent,
+    /// The secret id's time is over.
+    Expired,
     /// The server said no to a login like it.
     Refused,
 }
@@ -107,6 +100,7 @@ impl std::fmt::Display for CannotRepeat {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::UsesSpent => "the secret id has no use left",
+            Self::Expired => "the secret id has expired",
             Self::Refused => "the server has refused the secret id",
         })
     }

@@ -4,7 +4,7 @@
 use crate::config::CreationPath;
 use crate::error::Error;
 use crate::sensitive::Sensitive;
-use crate::vault::{Client, Document, Failure, NOT_THE_API, Patience};
+use crate::vault::{Client, Document, Failure, Patience};
 
 /// What is to be done when nobody can say who opened a token.
 const ALARM: &str = "two readings are possible. Harmless: it has expired, or an earlier run of this command opened it \
@@ -46,7 +46,11 @@ pub async fn open(
                     .to_owned(),
             });
         }
-        match client.unwrap_response(token, patience.left()).await {
+        // What is opened now would be thrown away, and missed by whoever tries next.
+        if let Some(signal) = patience.interrupt.signal() {
+            return Err(refused(Failure::Interrupted(signal), Call::Lookup));
+        }
+        match client.unwrap_response(token, patience.for_once()).await {
             Ok(document) => return Ok(document),
             // The server has said that it did not open it, or never got the request: the next turn
             // looks again whether the token is still whole before it is shown a second time.
@@ -79,7 +83,7 @@ fn refused(failure: Failure, call: Call) -> Error {
         Failure::Refused {
             status: 400 | 403 | 404,
             ..
-        } if !failure.says(NOT_THE_API) => {
+        } if failure.is_from_api() => {
             format!("the wrapping token is spent, expired or unknown: {failure}")
         }
         Failure::Lost(_) | Failure::Malformed { .. } if call == Call::Unwrap => {

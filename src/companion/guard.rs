@@ -9,9 +9,9 @@ use super::message::{Held, Message};
 use crate::config::Config;
 use crate::lease::{self, Holdings};
 use crate::report::{Format, Level, Reporter};
-use crate::sys::apart::Watched;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
+use crate::sys::watched::Watched;
 use crate::vault::Client;
 
 /// How long the server is asked at most. By then a lease of the usual length would be over, or the
@@ -53,7 +53,7 @@ pub fn watch(mut socket: UnixStream, config: &Config) {
 
 /// Revokes what was held.
 async fn give_back(held: Vec<Held>, config: &Config) {
-    if !config.revoke || held.is_empty() {
+    if held.is_empty() {
         return;
     }
     // There is nobody to tell.
@@ -75,12 +75,15 @@ async fn give_back(held: Vec<Held>, config: &Config) {
     lease::give_back_patiently(&client, &holdings, config.revoke_timeout, until, silent).await;
 }
 
-/// Sees to it that the child ends. The kernel has sent it the stop signal at vaultexec's death;
-/// if it is stopped, it has to go on to hear of that.
+/// Sees to it that the child ends. The kernel has sent it the stop signal at vaultexec's death,
+/// unless the child has become another user; if it is stopped, it has to go on to hear of that.
 async fn end(child: Option<Watched>, config: &Config) {
     let Some(child) = child else { return };
     // The kernel sends it after our socket has closed.
     tokio::time::sleep(SENT).await;
+    if child.has_changed_user() {
+        child.signal(config.stop_signal);
+    }
     child.rouse();
     if tokio::time::timeout(config.stop_timeout, child.ended())
         .await

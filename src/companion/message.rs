@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::auth::Session;
-use crate::lease::{Holding, Holdings, Lease};
+use crate::lease::{Holding, Holdings, Lease, TokenState};
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
 use crate::sys::reap::Pid;
@@ -30,7 +30,8 @@ pub enum Message {
 pub struct Held {
     token: String,
     batch: bool,
-    ours: bool,
+    /// Whether the token stays, and only its leases are revoked.
+    keeps_token: bool,
     uses: Option<u64>,
     /// Seconds until the token, and everything that hangs on it, ends by itself.
     seconds: Option<u64>,
@@ -56,7 +57,7 @@ impl Held {
         Self {
             token: session.token.expose().clone(),
             batch: session.batch,
-            ours: session.ours,
+            keeps_token: holding.token.get() == TokenState::Kept,
             uses: session.uses(),
             seconds: session.expiry().map(|expiry| expiry.since(now).as_secs()),
             reading: holding.unknown_lease.get(),
@@ -80,12 +81,14 @@ impl Held {
         let session = Session::known(
             Sensitive::new(std::mem::take(&mut self.token)),
             self.batch,
-            self.ours,
             self.uses,
             self.seconds
                 .map(|seconds| now + Duration::from_secs(seconds)),
         );
         let holding = holdings.add_session(Rc::new(session));
+        if self.keeps_token {
+            holding.token.set(TokenState::Kept);
+        }
         for lease in &self.leases {
             let duration = Duration::from_secs(lease.seconds);
             let lease = Lease::new(lease.id.clone(), duration, false);
@@ -145,7 +148,6 @@ mod tests {
         let session = Session::known(
             token,
             false,
-            true,
             Some(7),
             Some(Moment::now() + Duration::from_secs(100)),
         );

@@ -55,14 +55,6 @@ pub struct Config {
     pub report: Reporter,
 }
 
-impl Config {
-    /// How often a request is tried again before the child starts, if that is bounded.
-    #[must_use]
-    pub const fn retries(&self) -> Option<u32> {
-        self.vault.max_retries
-    }
-}
-
 /// How to log in; a variant a method.
 #[derive(Debug)]
 pub enum AuthSettings {

@@ -30,8 +30,9 @@ impl Acquisition {
             // Nothing hangs on the token any more.
             return Schedule::new(None, None, None, None, &mut chance);
         };
-        let token = (!session.duration.is_zero()).then(|| Grant {
-            at: session.granted_at,
+        // A token that is used again may have been renewed since its login.
+        let token = session.expiry().map(|expiry| Grant {
+            at: expiry - session.duration,
             duration: session.duration,
             fixed: match (session.batch, session.renewable) {
                 (true, _) => Some(Cause::BatchToken),
@@ -79,7 +80,7 @@ pub async fn acquire(
         let lost = holding.unknown_lease.get();
         holdings.begin_read(&holding);
         session.spend_use();
-        let answer = client.read(path, &session.token, patience.left()).await;
+        let answer = client.read(path, &session.token, patience.for_once()).await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
         holding.unknown_lease.set(lost || acted);
         answer
@@ -117,13 +118,16 @@ fn life(session: &Session) -> String {
     } else {
         ""
     };
-    if session.duration.is_zero() {
-        return kind.to_owned();
-    }
-    format!(
-        "{kind}; the token lives for {}",
-        humantime::format_duration(session.duration)
-    )
+    let duration = if session.duration.is_zero() {
+        String::new()
+    } else {
+        let duration = humantime::format_duration(session.duration);
+        format!("; the token lives for {duration}")
+    };
+    let uses = session.uses().map_or_else(String::new, |uses| {
+        format!("; {uses} calls can be made with it")
+    });
+    format!("{kind}{duration}{uses}")
 }
 
 fn explain(failure: Failure, path: &str, session: &Session) -> Error {
@@ -156,4 +160,46 @@ fn explain(failure: Failure, path: &str, session: &Session) -> Error {
         failure => hints::for_failure(failure),
     };
     Error::server("read credentials", path.to_owned(), failure, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lease::Step;
+    use crate::sensitive::Sensitive;
+    use crate::sys::clock::Moment;
+    use crate::vault::LoginAnswer;
+
+    #[test]
+    fn a_token_that_is_used_again_counts_from_its_last_renewal() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let now = Moment::now();
+        let login = LoginAnswer {
+            client_token: Sensitive::from("hvs.token"),
+            lease_duration: minutes(60),
+            renewable: true,
+            batch: false,
+            num_uses: None,
+        };
+        // The login was fifty minutes ago, and a renewal ten.
+        let session = Rc::new(Session::new(login, now - minutes(50)));
+        session.renewed_until(now + minutes(50));
+        let holding = Holdings::default().add_session(session);
+        let lease = Lease::new("database/creds/x/1".to_owned(), minutes(600), true);
+        let acquisition = Acquisition {
+            credentials: Credentials {
+                username: "user".to_owned(),
+                password: Sensitive::from("password"),
+            },
+            holding,
+            lease: Some(Rc::new(lease)),
+        };
+        let schedule = acquisition.schedule(None);
+        assert_eq!(schedule.expiry(), Some(now + minutes(50)));
+        let (due, step) = schedule.next().expect("a renewal");
+        assert_eq!(step, Step::Renew(Subject::Token, minutes(60)));
+        assert!(due > now + minutes(20), "it is not renewed at once");
+    }
 }

@@ -1,5 +1,6 @@
 //! Everything that exists on the server because of this run, and what has become of it. What is in
-//! here when the run ends is revoked; nothing is asked for without being entered first.
+//! here when the run ends is revoked. A token or a lease is entered when its answer arrives; a read of
+//! credentials, whose answer may be lost, is entered before it is sent.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,8 +34,10 @@ pub enum State {
     Held,
     /// It is revoked, and the server has said so.
     Revoked,
-    /// Its token is revoked, and the server has it in its queue.
-    ThroughToken,
+    /// The server has it in its queue, with its token or by itself: it does not say what comes of it.
+    Queued,
+    /// It stays, as the user wants.
+    Kept,
     /// The last try to revoke it failed.
     Failed(Refusal),
 }
@@ -74,10 +77,26 @@ impl Lease {
         }
     }
 
+    /// When it ends unless something is renewed: with its token at the latest, and sooner if the
+    /// first renewal is to shorten it to `lease_ttl`.
+    #[must_use]
+    pub fn expiry_with(&self, session: &Session, lease_ttl: Option<Duration>) -> Moment {
+        let shortened = lease_ttl
+            .filter(|_| self.renewable)
+            .map(|lease_ttl| self.granted_at + lease_ttl);
+        [shortened, session.expiry()]
+            .into_iter()
+            .flatten()
+            .fold(self.expiry.get(), Moment::min)
+    }
+
     /// Whether nothing needs to be done about it any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(*self.state.borrow(), State::Revoked | State::ThroughToken)
+        matches!(
+            *self.state.borrow(),
+            State::Revoked | State::Queued | State::Kept
+        )
     }
 
     /// Why it could not be revoked, if that was tried.
@@ -97,6 +116,17 @@ impl Lease {
     }
 }
 
+/// What has become of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// It is good, and is revoked in the end.
+    Held,
+    /// It is good, and stays.
+    Kept,
+    /// It is revoked, or has ended: nothing can be asked with it any more.
+    Gone,
+}
+
 /// A token and the leases that hang on it.
 #[derive(Debug)]
 pub struct Holding {
@@ -106,8 +136,8 @@ pub struct Holding {
     pub leases: RefCell<Vec<Rc<Lease>>>,
     /// Whether there may be a lease that nobody knows the id of: a read whose answer was lost.
     pub unknown_lease: Cell<bool>,
-    /// Whether the token is revoked, or gone.
-    pub token_settled: Cell<bool>,
+    /// What has become of the token.
+    pub token: Cell<TokenState>,
     /// Why the token could not be revoked, if that was tried.
     pub token_refusal: RefCell<Option<Refusal>>,
 }
@@ -116,7 +146,21 @@ impl Holding {
     /// Whether nothing needs to be done about it any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.token_settled.get() && self.leases.borrow().iter().all(|lease| lease.is_settled())
+        self.token.get() != TokenState::Held
+            && self.leases.borrow().iter().all(|lease| lease.is_settled())
+    }
+
+    /// Whether there is nothing left to ask the server with, though the engine has refused to revoke
+    /// a lease.
+    #[must_use]
+    pub fn is_beyond_reach(&self) -> bool {
+        self.token.get() == TokenState::Gone && !self.is_settled()
+    }
+
+    /// Whether the token is gone, and its leases are revoked or have ended by themselves.
+    fn has_ended(&self, now: Moment) -> bool {
+        let ended = |lease: &Rc<Lease>| lease.is_settled() || lease.expiry.get() <= now;
+        self.token.get() == TokenState::Gone && self.leases.borrow().iter().all(ended)
     }
 
     fn left(&self) -> Vec<Left> {
@@ -137,7 +181,7 @@ impl Holding {
                 }
             })
             .collect();
-        if self.token_settled.get() {
+        if self.token.get() != TokenState::Held {
             return left;
         }
         let refusal = self.token_refusal.borrow().clone();
@@ -212,12 +256,11 @@ impl Holdings {
 
     /// Enters a token.
     pub fn add_session(&self, session: Rc<Session>) -> Rc<Holding> {
-        let ours = session.ours;
         let holding = Rc::new(Holding {
             session,
             leases: RefCell::default(),
             unknown_lease: Cell::new(false),
-            token_settled: Cell::new(!ours),
+            token: Cell::new(TokenState::Held),
             token_refusal: RefCell::default(),
         });
         self.all.borrow_mut().push(Rc::clone(&holding));
@@ -254,11 +297,45 @@ impl Holdings {
             .collect()
     }
 
-    /// Forgets what is settled, and tells the witness.
-    pub fn tidy(&self) {
+    /// Everything that something can still be done about.
+    #[must_use]
+    pub fn revocable(&self) -> Vec<Rc<Holding>> {
+        let mut revocable = self.unsettled();
+        revocable.retain(|holding| !holding.is_beyond_reach());
+        revocable
+    }
+
+    /// Leaves a token and its lease to end by themselves, unless they are claimed back.
+    pub fn leave(&self, holding: &Holding, lease: Option<&Lease>) {
+        holding.token.set(TokenState::Kept);
+        if let Some(lease) = lease {
+            lease.state.replace(State::Kept);
+        }
+        self.tell();
+    }
+
+    /// Everything that was left is to be revoked after all.
+    pub fn claim_back(&self) {
+        for holding in self.all.borrow().iter() {
+            if holding.token.get() == TokenState::Kept {
+                holding.token.set(TokenState::Held);
+            }
+            for lease in holding.leases.borrow().iter() {
+                let kept = *lease.state.borrow() == State::Kept;
+                if kept {
+                    lease.state.replace(State::Held);
+                }
+            }
+        }
+        self.tell();
+    }
+
+    /// Forgets what is settled or has ended by itself, and tells the witness.
+    pub fn forget_settled(&self) {
+        let now = Moment::now();
         self.all
             .borrow_mut()
-            .retain(|holding| !holding.is_settled());
+            .retain(|holding| !holding.has_ended(now));
         self.tell();
     }
 

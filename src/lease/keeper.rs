@@ -91,7 +91,9 @@ impl Renew for OnServer {
         session.spend_use();
         let looked = self.client.lookup_self(&session.token, limit).await;
         // A policy that forbids the question says nothing of the token.
-        !looked.is_err_and(|failure| failure.status() == Some(403) && !failure.is_policy())
+        !looked.is_err_and(|failure| {
+            failure.status() == Some(403) && failure.is_from_api() && !failure.is_policy()
+        })
     }
 
     fn use_next_address(&self) {
@@ -303,9 +305,9 @@ enum Verdict {
 }
 
 /// A lease or token that is gone is told apart from a server that is sick. A 400 alone says
-/// nothing: every error of a backend becomes one.
+/// nothing: every error of a backend becomes one. What a gateway in front of it says is an outage.
 fn judge(subject: Subject, failure: &Failure) -> Verdict {
-    match failure.status() {
+    match failure.status().filter(|_| failure.is_from_api()) {
         Some(403) => Verdict::Unclear,
         // The server calls it an error of its own (500), but it will not pass.
         Some(_) if failure.says("past the max TTL") => Verdict::Final(Cause::MaxTtl(subject)),

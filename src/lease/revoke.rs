@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::holdings::{Holding, Holdings, Lease, Reason, Refusal, State};
+use super::holdings::{Holding, Holdings, Lease, Reason, Refusal, State, TokenState};
 use super::schedule::growing;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
@@ -19,13 +19,14 @@ const TOKENS_SHARE: f64 = 0.3;
 /// Revokes everything that is held, until a moment. What has become of it is in the holdings,
 /// also when the future is dropped before it is done.
 pub async fn revoke_all(client: &Client, holdings: &Holdings, until: Moment, report: Reporter) {
-    let mut rest = u32::try_from(holdings.unsettled().len()).unwrap_or(u32::MAX);
-    for holding in holdings.unsettled() {
+    let revocable = holdings.revocable();
+    let mut rest = u32::try_from(revocable.len()).unwrap_or(u32::MAX);
+    for holding in revocable {
         // Each has its share, and what those before it left of theirs.
         let now = Moment::now();
         let share = now + until.since(now) / rest.max(1);
         revoke(client, &holding, share, report).await;
-        holdings.tidy();
+        holdings.forget_settled();
         rest = rest.saturating_sub(1);
     }
 }
@@ -61,7 +62,7 @@ pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: R
         revoke_lease(client, holding, lease, leases_until, report).await;
     }
     revoke_token(client, holding, until, report).await;
-    if holding.token_settled.get() && holding.session.ours {
+    if holding.token.get() == TokenState::Gone {
         // What could not be revoked by itself went with its token, unless the engine refused.
         for lease in leases.iter().filter(|lease| !lease.is_settled()) {
             if !lease.was_refused(Reason::Engine) {
@@ -70,7 +71,7 @@ pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: R
                      dropped the role",
                     lease.id
                 ));
-                lease.state.replace(State::ThroughToken);
+                lease.state.replace(State::Queued);
             }
         }
         holding.unknown_lease.set(false);
@@ -116,7 +117,7 @@ pub async fn revoke_lease(
             return;
         }
         session.spend_use();
-        let limit = until.since(Moment::now());
+        let limit = time_for_one(client, tries, until);
         let failure = match client
             .revoke_lease(&lease.id, by_path, &session.token, limit)
             .await
@@ -131,19 +132,21 @@ pub async fn revoke_lease(
                     "the server has put the revocation of the lease {} in its queue",
                     lease.id
                 ));
-                lease.state.replace(State::ThroughToken);
+                lease.state.replace(State::Queued);
                 return;
             }
             Err(failure) => failure,
         };
         let reason = match failure.status() {
-            Some(403) => Reason::Policy,
-            Some(400) => Reason::Engine,
+            Some(403) if failure.is_from_api() => Reason::Policy,
+            Some(400) if failure.is_from_api() => Reason::Engine,
             _ => Reason::Unclear,
         };
-        // What the engine has said is worth more than that a later try got no answer. With a
-        // policy that forbids the question it cannot have been the engine.
-        if reason != Reason::Unclear || !lease.was_refused(Reason::Engine) {
+        // What the engine has said is worth more than that a later try got no answer, or was made
+        // with a token that has gone meanwhile. With a policy that forbids the question it cannot
+        // have been the engine.
+        let clear = reason == Reason::Engine || failure.is_policy();
+        if clear || !lease.was_refused(Reason::Engine) {
             let words = failure.to_string();
             lease
                 .state
@@ -163,25 +166,24 @@ pub async fn revoke_lease(
 
 async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report: Reporter) {
     let session = &holding.session;
-    if holding.token_settled.get() {
+    if holding.token.get() != TokenState::Held {
         return;
     }
     if session.batch {
         // It cannot be revoked, and nothing but its leases is left behind by it.
         let leases = holding.leases.borrow();
-        let settled = leases.iter().all(|lease| lease.is_settled());
-        holding
-            .token_settled
-            .set(settled && !holding.unknown_lease.get());
+        if leases.iter().all(|lease| lease.is_settled()) && !holding.unknown_lease.get() {
+            holding.token.set(TokenState::Gone);
+        }
         return;
     }
     let mut tries = 0;
     loop {
-        let limit = until.since(Moment::now());
+        let limit = time_for_one(client, tries, until);
         match client.revoke_self(&session.token, limit).await {
             Ok(()) => {
                 report.info("revoked the token");
-                holding.token_settled.set(true);
+                holding.token.set(TokenState::Gone);
                 return;
             }
             // The policy forbids it, which is not to be taken for a token that is gone.
@@ -190,9 +192,9 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
                 return;
             }
             // It is gone already, and its leases with it: revoking twice is no failure.
-            Err(failure) if failure.status() == Some(403) => {
+            Err(failure) if failure.status() == Some(403) && failure.is_from_api() => {
                 report.info("the token is gone already");
-                holding.token_settled.set(true);
+                holding.token.set(TokenState::Gone);
                 return;
             }
             Err(failure) => {
@@ -203,6 +205,12 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
             }
         }
     }
+}
+
+/// How long one try may take, so that an address which hangs leaves time for the others.
+fn time_for_one(client: &Client, tries: u32, until: Moment) -> Duration {
+    let addresses = client.addresses();
+    until.since(Moment::now()) / (addresses - tries % addresses)
 }
 
 /// Waits before the next try; no when there is no time for one, or it would be pointless. While
@@ -219,14 +227,25 @@ async fn pause(
             failure,
             Failure::Lost(_) | Failure::Malformed { .. } | Failure::Tls(_)
         )
-        || failure.status() == Some(400);
-    let delay = full_jitter(*tries, fastrand::f64()).max(failure.retry_after().unwrap_or_default());
-    if !may_pass || delay >= until.since(Moment::now()) {
+        || failure.status() == Some(400)
+        || (failure.status().is_some() && !failure.is_from_api());
+    if !may_pass {
+        return false;
+    }
+    client.use_next_address();
+    *tries += 1;
+    // A server that answers is given time. Where one does not, the others are asked at once.
+    let silent = failure.status().is_none() && !tries.is_multiple_of(client.addresses());
+    let delay = if silent {
+        Duration::ZERO
+    } else {
+        let round = *tries / client.addresses();
+        full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
+    };
+    if delay >= until.since(Moment::now()) {
         return false;
     }
     report.debug(format_args!("{failure}; trying again"));
-    *tries += 1;
-    client.use_next_address();
     tokio::time::sleep(delay).await;
     true
 }

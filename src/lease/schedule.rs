@@ -395,6 +395,7 @@ impl Schedule {
         let sooner = self.act_at.is_none_or(|known| act_at < known);
         if sooner {
             self.act_at = Some(act_at);
+            self.stage = Stage::Open;
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::lease::{self, Acquisition, Cause, Holding, Holdings};
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Patience};
 
+use super::plan::{Facts, Plan, plan};
+
 /// The server's side of a run: issues credentials, the first and all later ones, and takes them back.
 #[derive(Debug)]
 pub struct Issuer {
@@ -37,6 +39,18 @@ pub(super) struct Irreplaceable {
 }
 
 impl Issuer {
+    /// How long, and how often, the server is asked for credentials.
+    #[must_use]
+    pub fn patience<'a>(&self, interrupt: &'a Interrupt) -> Patience<'a> {
+        let Config {
+            start_timeout,
+            vault,
+            report,
+            ..
+        } = &self.config;
+        Patience::new(*start_timeout, vault.max_retries, *report, interrupt)
+    }
+
     /// The first credentials of a run.
     ///
     /// # Errors
@@ -62,11 +76,10 @@ impl Issuer {
         holding: &Rc<Holding>,
         lease: Option<&lease::Lease>,
         cause: Option<Cause>,
+        interrupt: &Interrupt,
     ) -> Result<Acquisition, Irreplaceable> {
-        let interrupt = Interrupt::default();
         let config = &self.config;
-        let until = Moment::now() + config.start_timeout;
-        let patience = Patience::new(until, config.retries(), config.report, &interrupt);
+        let patience = self.patience(interrupt);
         let mut method = self.method.lock().await;
         // A lease may end early because it never outlives a token that cannot be renewed.
         let session = &holding.session;
@@ -76,28 +89,24 @@ impl Issuer {
             .filter(|_| fixed_token)
             .zip(lease)
             .is_some_and(|(expiry, lease)| expiry.since(Moment::now()) < lease.duration);
-        let cause_is_token = cause.is_none_or(Cause::is_of_token);
-        let token_ends = cause_is_token || bounded_by_token;
-        let alone = match lease {
+        let token_ends = cause.is_none_or(Cause::is_of_token) || bounded_by_token;
+        let lease_goes_alone = match lease {
             // A lease that nobody knows goes only with its token, so that one is to be replaced too.
             Some(lease) if !token_ends && !holding.unknown_lease.get() => {
                 lease::can_revoke_alone(&self.client, holding, lease, config.revoke_timeout).await
             }
             _ => false,
         };
-        let repeatable = method.can_repeat();
-        if !alone
-            && let Err(reason) = repeatable
-            && token_ends
-        {
-            let words = format!("another login is needed, and {reason}");
-            return Err(Irreplaceable {
-                words,
-                again: false,
-            });
-        }
-        let token = (alone || repeatable.is_err()).then(|| Rc::clone(holding));
-        let logs_in = token.is_none();
+        let facts = Facts {
+            token_ends,
+            lease_goes_alone,
+            can_log_in: method.can_repeat(),
+        };
+        let plan = plan(facts).map_err(|reason| Irreplaceable {
+            words: format!("another login is needed, and {reason}"),
+            again: false,
+        })?;
+        let token = (plan == Plan::KeepToken).then(|| Rc::clone(holding));
         let acquired = lease::acquire(
             &self.client,
             &mut method,
@@ -108,7 +117,7 @@ impl Issuer {
         )
         .await;
         acquired.map_err(|error| {
-            let hopeless = logs_in && token_ends && method.can_repeat().is_err();
+            let hopeless = plan == Plan::LogIn && token_ends && method.can_repeat().is_err();
             Irreplaceable {
                 words: error.to_string(),
                 again: !hopeless,
@@ -125,7 +134,7 @@ impl Issuer {
     ) {
         let until = Moment::now() + self.config.revoke_timeout;
         let report = self.config.report;
-        for held in self.holdings.unsettled() {
+        for held in self.holdings.revocable() {
             if !Rc::ptr_eq(&held, holding) {
                 lease::revoke(&self.client, &held, until, report).await;
                 continue;
@@ -137,7 +146,7 @@ impl Issuer {
                 }
             }
         }
-        self.holdings.tidy();
+        self.holdings.forget_settled();
     }
 
     /// Gives back what the child no longer uses; tries until it would have ended by itself.
@@ -149,17 +158,17 @@ impl Issuer {
     ) {
         let report = self.config.report;
         let Some(lease) = lease else { return };
-        let alone = Rc::ptr_eq(holding, new);
+        let same_token = Rc::ptr_eq(holding, new);
         for tries in 0.. {
             let until = Moment::now() + self.config.revoke_timeout;
-            if alone {
+            if same_token {
                 lease::revoke_lease(&self.client, holding, lease, until, report).await;
             } else {
                 lease::revoke(&self.client, holding, until, report).await;
             }
-            self.holdings.tidy();
+            self.holdings.forget_settled();
             let now = Moment::now();
-            let done = if alone {
+            let done = if same_token {
                 lease.is_settled()
                     || lease.was_refused(lease::Reason::Policy)
                     || lease.expiry.get() <= now
@@ -170,7 +179,7 @@ impl Issuer {
             if done {
                 return;
             }
-            if !alone && holding.token_settled.get() {
+            if !same_token && holding.is_beyond_reach() {
                 // The engine has refused, and there is no token any more to ask it again with.
                 report.warn(format_args!(
                     "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",

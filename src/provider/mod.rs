@@ -2,15 +2,19 @@
 //! starting the command with them, keeping them alive, and giving back what was replaced.
 
 mod issuer;
+mod live;
+mod plan;
 mod wording;
 
 use issuer::Irreplaceable;
 pub use issuer::Issuer;
+use live::Live;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::sync::mpsc;
@@ -20,17 +24,19 @@ use crate::child_environment;
 use crate::config::OnExpiry;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::Error;
-use crate::lease::{
-    self, Acquisition, Command, Deadline, Event as LeaseEvent, Holding, Keeper, OnServer,
-};
-use crate::postgres;
+use crate::interrupt::Interrupt;
+use crate::lease::{self, Acquisition, Command};
+use crate::postgres::{self, Credentials};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
 use crate::supervise::{Event, Saying, Supply, look_before_child, matters_before_child};
 use crate::sys::clock::Moment;
+use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
-use crate::sys::timer::BootClock;
+
+/// Credentials that end sooner than this after they were acquired are not replaced at once.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 /// The command, found and ready to be started.
 #[derive(Debug)]
@@ -41,34 +47,20 @@ pub struct Invocation {
     pub arguments: Vec<OsString>,
 }
 
-/// The credentials that the child has now.
-#[derive(Debug)]
-struct Current {
-    holding: Rc<Holding>,
-    lease: Option<Rc<lease::Lease>>,
-    keeper: mpsc::UnboundedSender<Command>,
-    /// The keeper, and who passes its news on.
-    keeping: [JoinHandle<()>; 2],
-    deadline: Rc<Cell<Option<Deadline>>>,
-}
-
-impl Current {
-    fn stop_keeping(&self) {
-        self.keeping.iter().for_each(JoinHandle::abort);
-    }
-}
-
 /// Gives the child its credentials.
 #[derive(Debug)]
 pub struct Provider {
     issuer: Rc<Issuer>,
     invocation: Invocation,
     news: mpsc::UnboundedSender<Event>,
-    current: Option<Current>,
+    /// What the child has now.
+    current: Option<Live>,
     /// What was acquired for the next child.
-    fresh: Rc<RefCell<Option<Acquisition>>>,
-    /// The acquisition that is under way.
-    acquiring: Option<JoinHandle<()>>,
+    fresh: Rc<RefCell<Option<(Credentials, Live)>>>,
+    /// The acquisition that is under way, and what ends its waiting.
+    acquiring: Option<(JoinHandle<()>, Rc<Interrupt>)>,
+    /// How many in a row ended as soon as they were there.
+    short_lived: u32,
     tasks: Vec<JoinHandle<()>>,
     told: Rc<Cell<bool>>,
 }
@@ -88,6 +80,7 @@ impl Provider {
             current: None,
             fresh: Rc::default(),
             acquiring: None,
+            short_lived: 0,
             tasks: Vec::new(),
             told: Rc::default(),
         }
@@ -103,24 +96,26 @@ impl Provider {
         signals: &mut Signals,
     ) -> Result<Child, Error> {
         self.say_whether_replaceable();
-        self.fresh.replace(Some(acquisition));
+        let fresh = Live::keep(acquisition, &self.issuer);
+        self.fresh.replace(Some(fresh));
         self.start_child(signals)
     }
 
-    /// Waits for an acquisition that is under way: it may still bring something that has to be
-    /// given back, and the server keeps a role that it makes for a token that is revoked by then.
-    pub async fn finish(mut self, until: Moment) {
-        if let Some(current) = &self.current {
-            // What is given back is not renewed any more.
-            current.stop_keeping();
-        }
-        // What was replaced is still held, and given back with all the rest.
-        self.tasks.iter().for_each(JoinHandle::abort);
-        if let Some(mut acquiring) = self.acquiring.take() {
+    /// The child has ended, and nothing is renewed or replaced any more. Waits for an acquisition
+    /// that is under way: it may still bring something that has to be given back, and the server
+    /// keeps a role that it makes for a token that is revoked by then.
+    pub async fn finish(&mut self, until: Moment) {
+        self.current = None;
+        // What was being given back is still held, and given back with all the rest.
+        self.tasks.drain(..).for_each(|task| task.abort());
+        if let Some((acquiring, interrupt)) = &mut self.acquiring {
+            interrupt.trip(Signal::TERM);
             let left = until.since(Moment::now());
-            let _in_time = tokio::time::timeout(left, &mut acquiring).await;
+            let _in_time = tokio::time::timeout(left, &mut *acquiring).await;
             acquiring.abort();
         }
+        self.acquiring = None;
+        self.fresh.replace(None);
     }
 
     fn report(&self) -> Reporter {
@@ -132,33 +127,41 @@ impl Provider {
         if self.issuer.config.on_expiry != OnExpiry::Restart {
             return;
         }
-        if let Ok(method) = self.issuer.method.try_lock()
-            && let Err(reason) = method.can_repeat()
-        {
-            self.report().info(format_args!(
-                    "there can be no other login, because {reason}: when the token cannot be renewed any more, the \
-                     credentials will not be replaced"
-                ));
+        let Ok(method) = self.issuer.method.try_lock() else {
+            return;
+        };
+        let consequence =
+            "when the token cannot be renewed any more, the credentials will not be replaced";
+        match (method.can_repeat(), method.expiry()) {
+            (Err(reason), _) => self.report().info(format_args!(
+                "there can be no other login, because {reason}: {consequence}"
+            )),
+            (Ok(()), Some(expiry)) => self.report().info(format_args!(
+                "there can be no other login after {}, when the secret id ends: {consequence}",
+                lease::wall(expiry, Moment::now())
+            )),
+            (Ok(()), None) => {}
         }
     }
 
-    fn spawn(&self, acquisition: &Acquisition, signals: &mut Signals) -> Result<Child, Error> {
+    fn spawn(
+        &self,
+        credentials: &Credentials,
+        live: &Live,
+        signals: &mut Signals,
+    ) -> Result<Child, Error> {
         let config = &self.issuer.config;
-        let mut variables =
-            postgres::variables(&acquisition.credentials, config.base.as_ref(), &Inherited);
+        let mut variables = postgres::variables(credentials, config.base.as_ref(), &Inherited);
         for note in &variables.notes {
             self.report().info(note);
         }
-        if let Some(lease) = &acquisition.lease {
-            variables
-                .set
-                .push(("VAULTEXEC_LEASE_ID", Sensitive::from(lease.id.as_str())));
-            let token = acquisition.holding.session.expiry();
-            let expiry = token.map_or(lease.expiry.get(), |token| token.min(lease.expiry.get()));
-            let at = lease::wall(expiry, Moment::now());
-            variables
-                .set
-                .push(("VAULTEXEC_EXPIRES_AT", Sensitive::new(at)));
+        if let Some(lease) = &live.lease {
+            let id = Sensitive::from(lease.id.as_str());
+            variables.set.push(("VAULTEXEC_LEASE_ID", id));
+            let session = &live.holding.session;
+            let expiry = lease.expiry_with(session, config.lease_ttl);
+            let expiry = Sensitive::new(lease::wall(expiry, Moment::now()));
+            variables.set.push(("VAULTEXEC_EXPIRES_AT", expiry));
         }
         let rules = &config.child_environment;
         let environment =
@@ -192,48 +195,16 @@ impl Provider {
         }
     }
 
-    fn keep(&mut self, acquisition: Acquisition) -> Option<Current> {
-        let (keeper, commands) = mpsc::unbounded_channel();
-        let (events, mut heard) = mpsc::unbounded_channel();
-        let deadline = Rc::new(Cell::new(None));
-        let schedule = acquisition.schedule(self.issuer.config.lease_ttl);
-        let Acquisition {
-            holding,
-            lease,
-            credentials: _,
-        } = acquisition;
-        let task = Keeper {
-            renewer: OnServer {
-                client: Rc::clone(&self.issuer.client),
-                holding: Rc::clone(&holding),
-                lease: lease.clone(),
-            },
-            schedule,
-            clock: BootClock,
-            report: self.report(),
-            commands,
-            events,
-            told_end: false,
-        };
-        let keeping = tokio::task::spawn_local(task.run());
-        let (news, known) = (self.news.clone(), Rc::clone(&deadline));
-        let passing_on = tokio::task::spawn_local(async move {
-            while let Some(event) = heard.recv().await {
-                let (found, event) = match event {
-                    LeaseEvent::Expiring(found) => (found, Event::Expiring),
-                    LeaseEvent::Expired(found) => (found, Event::Expired),
-                };
-                known.set(Some(found));
-                let _heard = news.send(event);
-            }
-        });
-        self.current.replace(Current {
-            holding,
-            lease,
-            keeper,
-            keeping: [keeping, passing_on],
-            deadline,
-        })
+    /// How long to wait before credentials are replaced that have lived for so long. A server that
+    /// gives out what ends at once would have the command started again without end.
+    fn wait_after(&mut self, lived: Duration) -> Duration {
+        if lived >= SHORT_LIFE {
+            self.short_lived = 0;
+            return Duration::ZERO;
+        }
+        let wait = lease::growing(self.short_lived, fastrand::f64());
+        self.short_lived = self.short_lived.saturating_add(1);
+        wait.saturating_sub(lived)
     }
 
     fn task(&mut self, work: impl Future<Output = ()> + 'static) {
@@ -245,13 +216,13 @@ impl Provider {
 impl Supply for Provider {
     fn look_now(&self) {
         if let Some(current) = &self.current {
-            let _heard = current.keeper.send(Command::LookNow);
+            current.tell(Command::LookNow);
         }
     }
 
     fn retry_later(&mut self) {
         if let Some(current) = &self.current {
-            let _heard = current.keeper.send(Command::ActFailed);
+            current.tell(Command::ActFailed);
         }
     }
 
@@ -264,12 +235,26 @@ impl Supply for Provider {
             Rc::clone(&self.told),
         );
         let (holding, lease) = (Rc::clone(&current.holding), current.lease.clone());
-        let cause = current.deadline.get().map(|deadline| deadline.cause);
-        self.acquiring = Some(tokio::task::spawn_local(async move {
-            let event = match issuer.replace(&holding, lease.as_deref(), cause).await {
+        let cause = current.deadline().map(|deadline| deadline.cause);
+        let lived = Moment::now().since(current.since);
+        let wait = self.wait_after(lived);
+        let interrupt = Rc::new(Interrupt::default());
+        let interrupted = Rc::clone(&interrupt);
+        let task = tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _signal = interrupted.wait() => return,
+            }
+            let replaced = issuer
+                .replace(&holding, lease.as_deref(), cause, &interrupted)
+                .await;
+            let event = match replaced {
+                // Nobody waits for it any more, and what it has left is given back with the rest.
+                Err(_) if interrupted.signal().is_some() => return,
                 Ok(acquisition) => {
                     told.set(false);
-                    fresh.replace(Some(acquisition));
+                    // The old child may take long to end, and a lease does not wait for it.
+                    fresh.replace(Some(Live::keep(acquisition, &issuer)));
                     Event::Acquired
                 }
                 Err(Irreplaceable { words, again }) => {
@@ -284,33 +269,36 @@ impl Supply for Provider {
                 }
             };
             let _heard = news.send(event);
-        }));
+        });
+        self.acquiring = Some((task, interrupt));
     }
 
     fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {
-        let Some(acquisition) = self.fresh.take() else {
+        let Some((credentials, mut live)) = self.fresh.take() else {
             return Err(Error::System {
                 doing: "start the command",
                 reason: "there are no credentials".to_owned(),
             });
         };
-        let child = self.spawn(&acquisition, signals)?;
+        let child = self.spawn(&credentials, &live, signals)?;
         if let Some(companion) = &self.issuer.companion {
             companion.child_started(child.pid());
         }
-        let (holding, first) = (Rc::clone(&acquisition.holding), self.current.is_none());
-        let old = self.keep(acquisition);
-        if !first {
+        live.pass_on(self.news.clone());
+        let holdings = &self.issuer.holdings;
+        holdings.claim_back();
+        if !self.issuer.config.revoke {
+            holdings.leave(&live.holding, live.lease.as_deref());
+        }
+        let holding = Rc::clone(&live.holding);
+        if let Some(old) = self.current.replace(live) {
             self.report()
                 .info("started the command again with new credentials");
-        }
-        if let Some(old) = old {
-            // What is given back is not renewed, and its end is no news.
-            old.stop_keeping();
+            let (old_holding, old_lease) = (Rc::clone(&old.holding), old.lease.clone());
             let issuer = Rc::clone(&self.issuer);
             self.task(async move {
                 issuer
-                    .retire(&old.holding, old.lease.as_deref(), &holding)
+                    .retire(&old_holding, old_lease.as_deref(), &holding)
                     .await;
             });
         }
@@ -326,10 +314,7 @@ impl Supply for Provider {
     }
 
     fn say(&self, saying: Saying) {
-        let deadline = self
-            .current
-            .as_ref()
-            .and_then(|current| current.deadline.get());
+        let deadline = self.current.as_ref().and_then(Live::deadline);
         wording::say(saying, deadline, self.report());
     }
 }

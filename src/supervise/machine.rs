@@ -5,10 +5,10 @@ use crate::config::OnExpiry;
 use crate::exit::Exit;
 use crate::sys::reap::Change;
 use crate::sys::signal::Signal;
-use crate::sys::signals::Received;
+use crate::sys::signals::{Origin, Received};
 
 use super::event::{Action, Event, Saying};
-use super::policy::{Topology, asks_to_end, reaches_child};
+use super::policy::{Topology, reaches_child};
 
 /// What the user has settled beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,9 @@ pub struct Machine {
     roused: bool,
     /// Whether somebody has asked the child to end: then it is not started again.
     told_to_end: bool,
+    /// Whether a process has sent a HUP, which ends one program and makes another read its settings
+    /// again: what it meant is known when the child dies of it.
+    hung_up: bool,
 }
 
 impl Machine {
@@ -62,6 +65,7 @@ impl Machine {
             stopped: false,
             roused: false,
             told_to_end: false,
+            hung_up: false,
         }
     }
 
@@ -113,12 +117,17 @@ impl Machine {
 
     fn signal(&mut self, received: Received, topology: Topology) -> Vec<Action> {
         // The child itself cannot ask for its own end this way, nor can a SIGPIPE of ours.
-        let own = matches!(received.origin, crate::sys::signals::Origin::Ourselves)
-            || received.origin == crate::sys::signals::Origin::Process(topology.child);
+        let own = [Origin::Ourselves, Origin::Process(topology.child)].contains(&received.origin);
         // Some programs take INT and QUIT for other wishes while they run (psql cancels a query,
         // a JVM prints its threads); whoever sends one into a rotation means the end.
-        let meant = received.signal == Signal::TERM || self.phase != Phase::Running;
-        if asks_to_end(received.signal) && meant && !own {
+        let meant = match (received.signal, received.origin) {
+            // The terminal has gone.
+            (Signal::TERM, _) | (Signal::HUP, Origin::Kernel) => true,
+            (Signal::INT | Signal::QUIT, _) => self.phase != Phase::Running,
+            _ => false,
+        };
+        self.hung_up |= received.signal == Signal::HUP && !own;
+        if meant && !own {
             self.told_to_end = true;
             if self.phase == Phase::Stopping(After::Restart) {
                 self.phase = Phase::Stopping(After::End);
@@ -132,6 +141,7 @@ impl Machine {
 
     fn child(&mut self, change: Change) -> Vec<Action> {
         match change {
+            Change::Killed(Signal::HUP) if self.hung_up => self.finish(Exit::Signal(Signal::HUP)),
             Change::Exited(_) | Change::Killed(_)
                 if self.phase == Phase::Stopping(After::Restart) =>
             {

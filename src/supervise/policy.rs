@@ -74,12 +74,6 @@ pub const fn before_child(received: Received, ignored: bool) -> BeforeChild {
     }
 }
 
-/// Whether a signal asks a program to end.
-#[must_use]
-pub const fn asks_to_end(signal: Signal) -> bool {
-    matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

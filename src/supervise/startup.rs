@@ -4,17 +4,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::interrupt::Interrupt;
-use crate::sys::clock::Moment;
 use crate::sys::inherited;
 use crate::sys::signal::Signal;
 use crate::sys::signals::{Received, Signals};
-use crate::sys::timer::{BootClock, Clock as _};
 
 use super::policy::{BeforeChild, before_child};
 
 /// How long an answer that is under way is waited for after a signal: it may name something that
 /// has to be revoked, and could not be revoked without its name.
-pub const LAST_ANSWER: Duration = Duration::from_millis(500);
+const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 /// How the time before the child ended.
 #[derive(Debug)]
@@ -64,7 +62,7 @@ pub fn look_before_child(signals: &mut Signals) -> Option<Signal> {
 }
 
 /// The next signal that ends a program without a child.
-async fn ending(signals: &mut Signals) -> Signal {
+pub(super) async fn ending(signals: &mut Signals) -> Signal {
     loop {
         let received = signals.next().await;
         if let Some(signal) = meet(received, signals) {
@@ -82,29 +80,5 @@ fn meet(received: Received, signals: &mut Signals) -> Option<Signal> {
             None
         }
         BeforeChild::End => Some(received.signal),
-    }
-}
-
-/// How long cleaning up may still take after a signal has asked to be quick.
-const IMPATIENT: Duration = Duration::from_secs(1);
-
-/// Does the work until a moment. A signal brings that moment near, another one is the end of it.
-pub async fn bounded(work: impl Future<Output = ()>, until: Moment, signals: &mut Signals) {
-    let mut work = pin!(work);
-    let mut until = until;
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut work => return,
-            () = BootClock.sleep_until(until) => return,
-            _signal = ending(signals) => {
-                if asked {
-                    return;
-                }
-                asked = true;
-                until = until.min(Moment::now() + IMPATIENT);
-            }
-        }
     }
 }

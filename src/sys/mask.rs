@@ -115,6 +115,19 @@ pub(super) fn unblock_all() -> io::Result<()> {
     }
 }
 
+/// Leaves every signal to the other threads, for a thread that only helps. All but those for a read
+/// from, or a write to, the terminal in the background, which would fail where they are blocked.
+pub fn leave_signals_to_others() {
+    let mut helped = empty_set();
+    // SAFETY: the set is valid, and the numbers are in range.
+    unsafe {
+        libc::sigfillset(&raw mut helped);
+        libc::sigdelset(&raw mut helped, libc::SIGTTIN);
+        libc::sigdelset(&raw mut helped, libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const helped, std::ptr::null_mut());
+    }
+}
+
 pub(super) fn empty_set() -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: `set` is valid for writing, and sigemptyset fills it in.
@@ -143,4 +156,27 @@ pub(super) fn with_blocked<T>(signal: Signal, action: impl FnOnce() -> T) -> T {
     // SAFETY: `before` was filled in above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helping_thread_takes_no_signal_but_those_of_a_background_job() {
+        let status = std::thread::spawn(|| {
+            leave_signals_to_others();
+            std::fs::read_to_string("/proc/thread-self/status").expect("a status")
+        });
+        let status = status.join().expect("a thread");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = u64::from_str_radix(line.expect("a mask").trim(), 16).expect("a number");
+        let is_blocked = |number: i32| blocked & (1 << (number - 1)) != 0;
+        for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP] {
+            assert!(is_blocked(number), "{number}");
+        }
+        for number in [libc::SIGTTIN, libc::SIGTTOU] {
+            assert!(!is_blocked(number), "{number}");
+        }
+    }
 }

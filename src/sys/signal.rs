@@ -85,6 +85,12 @@ impl Signal {
         )
     }
 
+    /// Whether it is one of the terminal's, that stop a program which does not handle it.
+    #[must_use]
+    pub const fn is_stop(self) -> bool {
+        matches!(self, Self::TSTP | Self::TTIN | Self::TTOU)
+    }
+
     /// Reads `TERM`, `SIGTERM`, `sigterm` or `15`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

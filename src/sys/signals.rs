@@ -149,29 +149,33 @@ impl Signals {
             // First, so that a CONT that comes from now on takes it back: the kernel does that.
             raise(signal);
             self.collect();
-            if self.has_arrived(Signal::CONT) {
-                // Takes it back too.
+            if self.position(Signal::CONT).is_some() {
+                // To ignore a signal discards it where it is pending: nothing stops any more.
                 let _before = set_disposition(signal, libc::SIG_IGN);
             }
             // As soon as it is no longer blocked, the stop takes place.
         });
         restore(signal, &handler);
         self.collect();
-        self.take(Signal::CONT)
+        let continued = self.position(Signal::CONT);
+        if let Some(index) = continued {
+            self.arrived.remove(index);
+            // What asked for a stop before the CONT has been overtaken by it, as the kernel has it
+            // with stops that are pending. A reader in the background asks again and again.
+            let mut before = index;
+            self.arrived.retain(|received| {
+                let overtaken = before > 0 && received.signal.is_stop();
+                before = before.saturating_sub(1);
+                !overtaken
+            });
+        }
+        continued.is_some()
     }
 
-    fn has_arrived(&self, signal: Signal) -> bool {
+    fn position(&self, signal: Signal) -> Option<usize> {
         self.arrived
             .iter()
-            .any(|received| received.signal == signal)
-    }
-
-    fn take(&mut self, signal: Signal) -> bool {
-        let index = self
-            .arrived
-            .iter()
-            .position(|received| received.signal == signal);
-        index.and_then(|index| self.arrived.remove(index)).is_some()
+            .position(|received| received.signal == signal)
     }
 
     fn collect(&mut self) {

@@ -36,6 +36,17 @@ pub fn lend(to: Foreground) {
     }
 }
 
+/// Takes the terminal back from the group that a child had made and left it to: whoever comes after
+/// it is in our own.
+pub fn take_back_from(child: Pid) {
+    let Some(terminal) = terminal() else { return };
+    if foreground(&terminal) == child && child != getpgrp().as_raw() {
+        // SAFETY: plain numbers, and a group that exists: our own.
+        let _taken =
+            without_ttou(|| unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), getpgrp().as_raw()) });
+    }
+}
+
 /// The controlling terminal, whatever the standard descriptors are.
 fn terminal() -> Option<File> {
     OpenOptions::new().read(true).open("/dev/tty").ok()

@@ -49,7 +49,10 @@ pub(super) async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec
 
 /// The server's own words, capped, and without the secrets of the request should it echo them.
 pub(super) fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
-    let Ok(document) = Document::parse(body) else {
+    let Some(document) = Document::parse(body)
+        .ok()
+        .filter(|document| document.has("errors"))
+    else {
         return vec![NOT_THE_API.to_owned()];
     };
     let secrets: Vec<&str> = request

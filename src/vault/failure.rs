@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sys::signal::Signal;
 
 /// What stands for the server's own words where something else has answered in its place.
-pub const NOT_THE_API: &str = "the answer is not from the API";
+pub(super) const NOT_THE_API: &str = "the answer is not from the API";
 
 /// One request that did not give a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,13 @@ impl Failure {
             Self::Refused { errors, .. } => errors.iter().any(|error| error.contains(words)),
             _ => false,
         }
+    }
+
+    /// Whether it is the API that has refused the request, and not something in front of it: a
+    /// gateway's 403 says nothing of a token, nor its 400 of a lease.
+    #[must_use]
+    pub fn is_from_api(&self) -> bool {
+        self.status().is_some() && !self.says(NOT_THE_API)
     }
 
     /// Whether a policy forbids the request. The same status for a token that the server does not

@@ -17,7 +17,7 @@ pub use api::{LoginAnswer, Renewed, Revoked, SecretAnswer, WrappingInfo};
 pub use backoff::full_jitter;
 pub use client::Client;
 pub use document::Document;
-pub use failure::{Failure, NOT_THE_API};
+pub use failure::Failure;
 pub use patience::Patience;
 pub use settings::{Address, Identity, Proxy, Settings, TlsSettings};
 pub use tls::{certificates, check_identity};

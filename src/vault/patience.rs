@@ -12,13 +12,19 @@ use crate::interrupt::Interrupt;
 use crate::report::Reporter;
 use crate::sys::clock::Moment;
 
+/// As long as a call that is made only once may take after the time for trying is over; never longer
+/// than that time itself.
+const ONCE: Duration = Duration::from_secs(10);
+
 /// How long and how often requests are tried again.
 #[derive(Debug)]
 pub struct Patience<'a> {
     /// Nothing is tried after this moment.
-    pub until: Moment,
+    until: Moment,
+    /// A call that is made only once may take at least this, however late it is begun.
+    once: Duration,
     /// The most tries after the first, if that is bounded.
-    pub max_retries: Option<u32>,
+    max_retries: Option<u32>,
     /// Where the first transient fault is told, at once.
     pub report: Reporter,
     /// What ends the waiting.
@@ -27,16 +33,17 @@ pub struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// Patience until a moment.
+    /// Patience for some time.
     #[must_use]
-    pub const fn new(
-        until: Moment,
+    pub fn new(
+        time: Duration,
         max_retries: Option<u32>,
         report: Reporter,
         interrupt: &'a Interrupt,
     ) -> Self {
         Self {
-            until,
+            until: Moment::now() + time,
+            once: time.min(ONCE),
             max_retries,
             report,
             interrupt,
@@ -48,6 +55,13 @@ impl<'a> Patience<'a> {
     #[must_use]
     pub fn left(&self) -> Duration {
         self.until.since(Moment::now())
+    }
+
+    /// How long a call may take that is made only once: what it asks for is spent, or made, whether or
+    /// not anybody still waits for the answer.
+    #[must_use]
+    pub fn for_once(&self) -> Duration {
+        self.left().max(self.once)
     }
 
     /// Makes the attempt, and again while it fails in a way that may pass, `retry` agrees, and
@@ -179,12 +193,11 @@ mod tests {
         failures: &[Failure],
     ) -> (Result<(), Failure>, usize) {
         let interrupt = Interrupt::default();
-        let until = Moment::now() + Duration::from_secs(30);
         let report = Reporter {
             level: crate::report::Level::Error,
             ..Reporter::default()
         };
-        let patience = Patience::new(until, max_retries, report, &interrupt);
+        let patience = Patience::new(Duration::from_secs(30), max_retries, report, &interrupt);
         let mut left: VecDeque<_> = failures.iter().cloned().collect();
         let mut made = 0;
         let result = patience

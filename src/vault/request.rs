@@ -9,7 +9,6 @@ use super::document::Document;
 use crate::sensitive::Sensitive;
 
 /// One request.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// The HTTP method.
     pub method: Method,
@@ -24,6 +23,12 @@ pub struct Request<'a> {
     pub repeatable: bool,
     /// The most time this may take; the client's own bound holds as well.
     pub limit: Duration,
+}
+
+impl std::fmt::Debug for Request<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
+    }
 }
 
 /// The answer to a request that succeeded.

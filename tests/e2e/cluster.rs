@@ -5,12 +5,6 @@ use std::time::Duration;
 
 const WHO_AM_I: [&str; 3] = ["psql", "-XAtc", "select 'as ' || current_user"];
 
-/// Says when it starts and when it is told to end.
-const TELLING: &str = r#"
-trap 'echo term; exit 7' TERM
-echo start
-while :; do sleep 0.05; done"#;
-
 /// A command with a secret id that this node has heard of: a standby looks things up for itself, and may be late.
 fn command(cluster: &Cluster, tenant: &Tenant, node: usize) -> Run {
     let secret_id = tenant.secret_id();
@@ -99,7 +93,7 @@ fn the_leader_is_lost_while_children_run_rotate_and_end() {
             .args(["--revoke-timeout", "40s"]);
         run.stdin_piped().child(child).spawn()
     };
-    let telling = || ["sh", "-c", TELLING].map(str::to_owned).to_vec();
+    let telling = || children::TELLING.map(str::to_owned).to_vec();
 
     let lasting = tenant(|spec| spec.default_ttl("12s"));
     let rotating = tenant(|spec| spec.default_ttl("10s").max_ttl("16s"));

@@ -3,19 +3,13 @@
 use crate::support::*;
 use std::time::{Duration, Instant};
 
-/// Says when it starts and when it is told to end.
-const TELLING: &str = r#"
-trap 'echo term; exit 7' TERM
-echo start
-while :; do sleep 0.05; done"#;
-
 /// A child that a terminal can stop. Not a shell: one that is stopped between fork and exec leaves its parent unstoppable.
 fn stoppable() -> Vec<String> {
     Probe::signals_but(&["TSTP", "CONT", "TERM", "INT"])
 }
 
 fn telling(run: Run) -> Running {
-    let running = run.child(["sh", "-c", TELLING]).spawn();
+    let running = run.child(children::TELLING).spawn();
     running.wait_for_line("start");
     running
 }

@@ -1,6 +1,6 @@
 //! A short soak; `make soak` is the long one.
 
-#[path = "../soak/engine.rs"]
+#[path = "../soak/engine/mod.rs"]
 mod engine;
 
 use crate::support::Servers;

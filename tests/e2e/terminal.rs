@@ -78,7 +78,7 @@ fn ctrl_c_cancels_a_query_and_psql_goes_on() {
         let query = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event = 'PgSleep'"
         );
-        let sleeping = poll_until(Duration::from_secs(10), || {
+        let sleeping = poll_until(Duration::from_secs(90), || {
             (servers.postgres.sql(&query) == "1").then_some(())
         });
         assert!(sleeping.is_some(), "{}", pty.text());
@@ -228,7 +228,7 @@ fn a_job_that_was_stopped_can_go_on_in_the_background_and_be_killed_while_stoppe
     job.pty.wait_for("known\r\n");
     job.pty.type_line("kill %1");
     // bash lets a stopped job go on when it kills it; it tells of the end at its next prompt.
-    let gone = poll_until(Duration::from_secs(10), || {
+    let gone = poll_until(Duration::from_secs(90), || {
         procfs::state(both[1]).is_none().then_some(())
     });
     assert!(gone.is_some(), "{}", job.pty.text());
@@ -504,7 +504,7 @@ fn a_shell_as_the_child_has_job_control() {
     pty.wait_for("$ ");
     let shell = running.wait_for_child("bash");
     pty.type_line("cat");
-    let cat = poll_until(Duration::from_secs(10), || {
+    let cat = poll_until(Duration::from_secs(90), || {
         let child = *procfs::children(shell).first()?;
         // Before its exec it still ignores what its shell does.
         let runs = procfs::arguments(child) == [b"cat"];
@@ -539,7 +539,7 @@ fn a_shell_as_the_child_can_be_suspended_from_an_outer_shell() {
     let inner = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
     let job = Job::start(tenant.command().child(inner), "", "");
     let vaultexec = job.vaultexec();
-    let shell = poll_until(Duration::from_secs(10), || {
+    let shell = poll_until(Duration::from_secs(90), || {
         let child = *procfs::children(vaultexec).first()?;
         (job.pty.foreground_group() == child).then_some(child)
     })
@@ -551,7 +551,7 @@ fn a_shell_as_the_child_can_be_suspended_from_an_outer_shell() {
         assert_eq!(job.pty.foreground_group(), job.shell.pid());
         job.pty.type_line("fg");
         job.shell.wait_state(vaultexec, 'S');
-        poll_until(Duration::from_secs(10), || {
+        poll_until(Duration::from_secs(90), || {
             (job.pty.foreground_group() == shell).then_some(())
         })
         .expect("the inner shell did not get the terminal back");
@@ -571,7 +571,7 @@ fn a_hang_up_of_the_terminal_reaches_the_child_once() {
     let run = tenant.command().child(Probe::signals());
     let job = Job::start(run, "", &format!(" > {}", log.display()));
     let wait_for = |what: &str| {
-        let found = poll_until(Duration::from_secs(10), || {
+        let found = poll_until(Duration::from_secs(90), || {
             let text = fs::read_to_string(&log).unwrap_or_default();
             text.contains(what).then_some(text)
         });
@@ -594,5 +594,29 @@ fn a_hang_up_of_the_terminal_reaches_the_child_once() {
     assert!(signals::kill(child, libc::SIGKILL));
     job.shell.wait().assert_killed_by(libc::SIGKILL);
     let _ = fs::remove_file(&log);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn in_the_background_a_secret_that_is_read_from_the_terminal_waits_for_fg() {
+    let tenant = Tenant::new(Servers::shared());
+    let secret = tenant.secret_id();
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .args(["--secret-id-file", "-"])
+        // The terminal shows what is typed.
+        .may_print_secrets()
+        .child(["sh", "-c", "echo ready $$; exit 5"]);
+    let job = Job::start(run, "", " &");
+    let vaultexec = job.vaultexec();
+    job.shell.wait_state(vaultexec, 'T');
+    job.pty.type_line("fg");
+    job.shell.wait_state(vaultexec, 'S');
+    job.pty.type_line(&secret);
+    job.pty.type_keys("\x04");
+    job.pty.wait_for("ready ");
+    job.assert_last_code(5);
+    job.end();
     tenant.assert_nothing_left();
 }

@@ -5,7 +5,9 @@
 
 pub mod admin;
 pub mod canary;
+pub mod children;
 pub mod cluster;
+pub mod expiring;
 pub mod fake;
 pub mod folder;
 pub mod fresh;

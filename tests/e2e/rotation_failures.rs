@@ -1,0 +1,341 @@
+//! Rotations that do not go well: credentials that are refused or lost, a sick server, leases and tokens that somebody revokes.
+
+use crate::support::children::{count, telling_who};
+use crate::support::expiring::{short, short_token, shortest};
+use crate::support::*;
+use std::time::{Duration, Instant};
+
+/// Somebody revokes the lease: it is replaced within 5 s, and each lease that is left behind then is there for 6 s.
+fn revoked(spec: TenantSpec) -> TenantSpec {
+    spec.default_ttl("6s").max_ttl("1h")
+}
+
+/// Lets the rotation's request of that kind fail, for as long as it takes to see three tries.
+fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles: usize) {
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
+        if which(request) && request.nth >= 1 {
+            fault.clone()
+        } else {
+            Fault::Pass
+        }
+    });
+    let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
+    running.wait_for_line("start");
+    let body = serde_json::json!({"lease_id": tenant.leases()[0], "sync": true});
+    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    running.wait_for_stderr("cannot get new credentials");
+    let fourth = proxy.wait_for(4, which);
+    let times: Vec<Instant> = proxy
+        .requests()
+        .into_iter()
+        .filter(which)
+        .map(|request| request.at)
+        .collect();
+    let waits: Vec<Duration> = times
+        .windows(2)
+        .skip(1)
+        .map(|pair| pair[1] - pair[0])
+        .collect();
+    assert!(waits[0] >= Duration::from_millis(450), "{waits:?}");
+    assert!(waits[1] >= Duration::from_millis(900), "{waits:?}");
+    assert!(fourth.at.elapsed() < Duration::from_secs(30));
+    assert_eq!(
+        count(&running.stdout_so_far(), "term"),
+        0,
+        "the child was stopped"
+    );
+    let few = poll_until(Duration::from_secs(2), || {
+        (tenant.roles().len() <= roles).then_some(())
+    });
+    assert!(few.is_some(), "unused roles stay: {:?}", tenant.roles());
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7);
+    let warnings = run.err().matches("cannot get new credentials").count();
+    assert_eq!(warnings, 1, "{run}");
+    proxy.settle(Duration::from_secs(5));
+    // A login whose answer was lost leaves a token that nobody can know.
+    for issued in proxy.issued().into_iter().filter(|issued| issued.lost) {
+        if let IssuedKind::Token { accessor, .. } = issued.what {
+            tenant
+                .admin()
+                .write(
+                    "auth/token/revoke-accessor",
+                    serde_json::json!({"accessor": accessor}),
+                )
+                .unwrap();
+        }
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn credentials_that_are_refused_are_asked_for_at_growing_intervals() {
+    let fault = Fault::error(403, "permission denied");
+    failing(
+        &Tenant::with(Servers::shared(), revoked),
+        RequestInfo::is_creds,
+        fault,
+        0,
+    );
+}
+
+#[test]
+fn credentials_whose_answers_are_lost_are_asked_for_at_growing_intervals_and_revoked() {
+    let tenant = Tenant::with(Servers::shared(), revoked);
+    failing(&tenant, RequestInfo::is_creds, Fault::ResetAfter, 0);
+}
+
+#[test]
+fn unused_leases_go_with_a_token_that_could_have_been_kept() {
+    let tenant = Tenant::with(Servers::shared(), |spec| revoked(spec).may_revoke_leases());
+    // The first one is asked for with the token that the child has, those after it with new ones.
+    failing(&tenant, RequestInfo::is_creds, Fault::Truncate, 1);
+}
+
+#[test]
+fn logins_whose_answers_are_lost_are_asked_for_at_growing_intervals() {
+    failing(
+        &Tenant::with(Servers::shared(), revoked),
+        RequestInfo::is_login,
+        Fault::ResetAfter,
+        0,
+    );
+}
+
+#[test]
+fn a_sick_server_is_asked_for_credentials_no_more_than_every_now_and_then() {
+    for which in [
+        RequestInfo::is_login as fn(&RequestInfo) -> bool,
+        RequestInfo::is_creds,
+    ] {
+        let tenant = Tenant::with(Servers::shared(), shortest);
+        let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
+            if which(request) && (1..6).contains(&request.nth) {
+                Fault::error(500, "internal error")
+            } else {
+                Fault::Pass
+            }
+        });
+        let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
+        running.wait_for_line("start");
+        running.wait_for_stderr("internal error");
+        // It heals, and the rotation is made good.
+        running.wait_for_line("start");
+        let times: Vec<Instant> = proxy
+            .requests()
+            .into_iter()
+            .filter(which)
+            .map(|request| request.at)
+            .collect();
+        assert!(
+            times
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= Duration::from_millis(45))
+        );
+        running.signal(libc::SIGTERM);
+        running.wait().assert_code(7);
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
+    let tenant = Tenant::with(Servers::shared(), short_token);
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);
+    let secret_id = tenant.secret_id();
+    let run = tenant.command().env("VAULT_SECRET_ID", &secret_id);
+    let running = telling_who(run.env("VAULT_ADDR", proxy.url())).spawn();
+    running.wait_for_line("start");
+    let path = format!("{}/secret-id/destroy", tenant.approle_path());
+    tenant
+        .admin()
+        .write(&path, serde_json::json!({"secret_id": secret_id}))
+        .unwrap();
+    running.wait_for_stderr("invalid role or secret ID");
+    running.wait_for_stderr("cannot be replaced");
+    running.wait_for_stderr("the credentials have ended");
+    assert_eq!(proxy.count(RequestInfo::is_login), 2);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_lease_that_somebody_revokes_is_replaced_at_the_next_renewal() {
+    for may_revoke in [false, true] {
+        let tenant = Tenant::with(Servers::shared(), |spec| {
+            let spec = spec.default_ttl("4s").max_ttl("1h");
+            if may_revoke {
+                spec.may_revoke_leases()
+            } else {
+                spec
+            }
+        });
+        let running = telling_who(tenant.command()).spawn();
+        running.wait_for_line("start");
+        let lease = tenant.leases().remove(0);
+        let body = serde_json::json!({"lease_id": lease, "sync": true});
+        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        running.wait_for_stderr("cannot renew the lease: lease not found");
+        running.wait_for_line("term");
+        running.wait_for_line("start");
+        tenant.wait_for_roles(1);
+        running.signal(libc::SIGTERM);
+        running.wait().assert_code(7);
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_token_that_somebody_revokes_is_replaced_at_the_next_renewal() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.default_ttl("4s").max_ttl("1h")
+    });
+    let running = telling_who(tenant.command()).spawn();
+    running.wait_for_line("start");
+    let accessor = tenant.accessors().remove(0);
+    let body = serde_json::json!({"accessor": accessor});
+    tenant
+        .admin()
+        .write("auth/token/revoke-accessor", body)
+        .unwrap();
+    running.wait_for_stderr("cannot renew the lease: ");
+    running.wait_for_line("term");
+    running.wait_for_line("start");
+    tenant.wait_for_roles(1);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_renewal_that_hangs_does_not_cost_the_lease() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.default_ttl("8s").max_ttl("1h")
+    });
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |request| {
+        if request.is_lease_renew() && request.nth == 0 {
+            Fault::Hang
+        } else {
+            Fault::Pass
+        }
+    });
+    let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
+    running.wait_for_line("start");
+    // The second is the one that asks again in time, the third comes after a whole duration.
+    proxy.wait_for(3, RequestInfo::is_lease_renew);
+    assert_eq!(count(&running.stdout_so_far(), "term"), 0);
+    assert_eq!(tenant.roles().len(), 1);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn what_was_replaced_and_cannot_be_revoked_at_first_is_revoked_later() {
+    let tenant = Tenant::with(Servers::shared(), shortest);
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |request| {
+        if request.is_revoke_self() && request.nth < 6 {
+            Fault::error(500, "internal error")
+        } else {
+            Fault::Pass
+        }
+    });
+    let run = tenant.command().args(["--revoke-timeout", "200ms"]);
+    let running = telling_who(run.env("VAULT_ADDR", proxy.url())).spawn();
+    running.wait_for_line("start");
+    running.wait_for_line("start");
+    proxy.wait_for(7, RequestInfo::is_revoke_self);
+    // Of those that were replaced none is left, though each of them lives for an hour.
+    let one = poll_until(Duration::from_secs(10), || {
+        (tenant.accessors().len() <= 2).then_some(())
+    });
+    assert!(one.is_some(), "{:?}", tenant.accessors());
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_end_of_what_was_replaced_is_no_news() {
+    let tenant = Tenant::with(Servers::shared(), short);
+    let hold = Hold::new();
+    let held = hold.clone();
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
+        let first = request.is_revoke_self() && request.nth == 0;
+        if first {
+            Fault::HoldRequest(held.clone())
+        } else {
+            Fault::Pass
+        }
+    });
+    let run = tenant.command().args(["--revoke-timeout", "60s"]);
+    let running = telling_who(run.env("VAULT_ADDR", proxy.url())).spawn();
+    running.wait_for_line("start");
+    hold.wait_arrived();
+    running.wait_for_line("start");
+    running.wait_for_line("start");
+    hold.release();
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7).assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn credentials_that_end_at_once_are_replaced_at_growing_intervals() {
+    let servers = Servers::shared();
+    // The first renewal comes at once, and always finds that there is no such role.
+    let tenant = Tenant::with(servers, |spec| {
+        spec.database_role(
+            "renew_statements",
+            "ALTER ROLE \"nobody-has-this-name\" VALID UNTIL '{{expiration}}';",
+        )
+    });
+    let run = tenant.command().args(["--lease-ttl", "60s"]);
+    let running = telling_who(run).spawn();
+    running.wait_for_line("start");
+    let begun = Instant::now();
+    (0..3).for_each(|_| drop(running.wait_for_line("start")));
+    // Half a second, one, two at the least.
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well() {
+    let servers = Servers::shared();
+    // What is granted on a schema keeps a role from being dropped.
+    let tenant = Tenant::with(servers, |spec| {
+        let spec = spec.token_ttl("12s").token_max_ttl("12s");
+        spec.may_revoke_leases().creation_statements(
+            "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+             GRANT USAGE, CREATE ON SCHEMA public TO \"{{name}}\";",
+        )
+    });
+    let run = tenant
+        .command()
+        .args(["--strict-revoke", "--revoke-timeout", "2s"]);
+    let script = "trap 'exit 0' TERM; echo start; while :; do sleep 0.05; done";
+    let running = run.child(["sh", "-c", script]).spawn();
+    running.wait_for_line("start");
+    let lease = tenant.leases().remove(0);
+    running.wait_for_line("start");
+    running.wait_for_stderr("of the command's last run could not be revoked");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(125)
+        .stderr_contains(&format!("the lease {lease} of the command's last run"))
+        .stderr_contains(&format!("the lease {lease} could not be revoked"))
+        .stderr_contains("depend on it");
+    for role in tenant.roles() {
+        servers.postgres.sql(&format!("drop owned by \"{role}\""));
+    }
+    for lease in tenant.leases() {
+        let body = serde_json::json!({"lease_id": lease, "sync": true});
+        let _gone = tenant.admin().write("sys/leases/revoke", body);
+    }
+    tenant.assert_nothing_left();
+}

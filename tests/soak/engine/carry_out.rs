@@ -1,0 +1,149 @@
+//! Carrying out a plan: the proxy, the command, the signal at its time.
+
+use super::harm::Harm;
+use super::observed::{Exit, Observed, Sent};
+use super::plan::{End, How, Plan, When};
+use super::{REVOKE_TIMEOUT, STOP_TIMEOUT, Soak};
+use crate::support::probe_child::boot_millis;
+use crate::support::*;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The requests that met harm, as they come.
+type Log = Arc<Mutex<Vec<(RequestInfo, Harm)>>>;
+
+impl Soak<'_> {
+    /// Does what the plan says. The proxy is still there: somebody may go on to ask through it.
+    pub fn carry_out(&self, index: u32, plan: &Plan) -> (Observed, FaultProxy) {
+        let log = Log::default();
+        let proxy = self.proxy(plan, Arc::clone(&log));
+        let until = boot_millis() + plan.life;
+        let running = self.command(plan, &proxy, until).spawn();
+        let sent = plan
+            .signal
+            .and_then(|(signal, when)| send(&running, signal, when, until));
+        let finished = running.wait();
+        let ended = Instant::now();
+        let late = boot_millis().saturating_sub(until);
+        if !proxy.settle(Duration::from_secs(10)) {
+            self.violation(format!("run {index}: the proxy still serves somebody"));
+        }
+        finished.assert_no_secret(&proxy.secrets());
+        let applied = log.lock().unwrap().clone();
+        let exit = match (finished.code(), finished.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+        };
+        // Before the requests: so each has its own among them.
+        let issued = proxy.issued();
+        let observed = Observed {
+            requests: proxy.requests(),
+            issued,
+            applied,
+            sent,
+            exit,
+            out: finished.out(),
+            err: finished.err(),
+            shown: finished.to_string(),
+            wall: finished.wall,
+            ended,
+            late,
+        };
+        (observed, proxy)
+    }
+
+    fn proxy(&self, plan: &Plan, log: Log) -> FaultProxy {
+        let faults = plan.faults.clone();
+        FaultProxy::start(&self.servers.vault.url(), move |request| {
+            let harm = faults.iter().find(|(at, _)| *at == request.sequence);
+            let Some((_, harm)) = harm else {
+                return Fault::Pass;
+            };
+            // What is sent on a connection that is being closed is lost, and must not be repeated: nobody can do better.
+            if *harm == Harm::PassThenClose && (request.is_login() || request.is_creds()) {
+                return Fault::Pass;
+            }
+            log.lock().unwrap().push((request.clone(), *harm));
+            harm.fault()
+        })
+    }
+
+    fn command(&self, plan: &Plan, proxy: &FaultProxy, until: u64) -> Run {
+        let tenant = &self.tenants[plan.tenant];
+        let end = match plan.end {
+            End::Code(code) => code.to_string(),
+            End::Die(signal) => format!("die-{}", signals::name(signal)),
+        };
+        let (until, mut words) = (until.to_string(), vec!["work"]);
+        words.extend([until.as_str(), end.as_str()]);
+        let millis;
+        match &plan.how {
+            How::Plain | How::Query => {}
+            How::Heed(code) => {
+                millis = code.to_string();
+                words.extend(["heed", &millis]);
+            }
+            How::Deaf(time) => {
+                millis = time.to_string();
+                words.extend(["deaf", &millis]);
+            }
+            How::Leave(time) => {
+                millis = time.to_string();
+                words.extend(["leave", &millis]);
+            }
+        }
+        let run = tenant
+            .command_without_secret()
+            .env("VAULT_ADDR", proxy.url())
+            .env("VAULT_ROLE_ID", &self.role_ids[plan.tenant])
+            .env("VAULT_SECRET_ID", tenant.secret_id())
+            .args(["--stop-timeout", &format!("{STOP_TIMEOUT}ms")])
+            .args(["--revoke-timeout", &format!("{REVOKE_TIMEOUT}ms")]);
+        if matches!(plan.how, How::Query) {
+            let script =
+                r#"echo ready; "$PSQL" -XAtqc 'select 1' >/dev/null || exit 99; exit "$0""#;
+            run.env("PSQL", self.servers.postgres.psql())
+                .child(["sh", "-c", script, end.as_str()])
+        } else {
+            run.child(Probe::command(&words))
+        }
+    }
+}
+
+/// Sends the signal at its time; nothing if the run is over by then.
+fn send(running: &Running, signal: i32, when: When, until: u64) -> Option<Sent> {
+    let is_over = || matches!(running.state(), None | Some('Z'));
+    let is_ready = || running.stdout_so_far().contains("ready");
+    let wait = match when {
+        When::AfterSpawn(millis) => millis,
+        When::AfterReady(millis) => {
+            poll_until(Duration::from_secs(20), || {
+                (is_ready() || is_over()).then_some(())
+            });
+            millis
+        }
+    };
+    thread::sleep(Duration::from_millis(wait));
+    let ready = is_ready();
+    if is_over() {
+        return None;
+    }
+    let before_end = until.saturating_sub(boot_millis());
+    if signal == libc::SIGKILL {
+        // Whoever is about to be born is seen too.
+        running.signal(libc::SIGSTOP);
+        poll_until(Duration::from_secs(5), || {
+            (is_over() || running.state() == Some('T')).then_some(())
+        });
+    }
+    let (at, family) = (Instant::now(), running.children());
+    running.signal(signal);
+    Some(Sent {
+        signal,
+        ready,
+        before_end,
+        at,
+        family,
+    })
+}

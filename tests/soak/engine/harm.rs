@@ -1,0 +1,58 @@
+//! The harm that befalls a run's requests.
+
+use crate::support::Fault;
+use std::time::Duration;
+
+/// The proxy's faults by what they mean for a request that must not be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    Status(u16),
+    StatusAfter(u16),
+    Delay(u64),
+    ResetBefore,
+    ResetAfter,
+    Garbage,
+    Html,
+    Truncate,
+    PassThenClose,
+}
+
+impl Harm {
+    /// What the proxy does.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Status(429) => Fault::Status(
+                429,
+                vec![("Retry-After", "1".to_owned())],
+                r#"{"errors":["quota"]}"#.to_owned(),
+            ),
+            Self::Status(status) => Fault::error(status, "made up by the soak"),
+            Self::StatusAfter(status) => Fault::StatusAfter(status, "<html>".to_owned()),
+            Self::Delay(millis) => Fault::Delay(Duration::from_millis(millis)),
+            Self::ResetBefore => Fault::ResetBefore,
+            Self::ResetAfter => Fault::ResetAfter,
+            Self::Garbage => Fault::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+            Self::Html => Fault::StatusAfter(200, "<html>welcome</html>".to_owned()),
+            Self::Truncate => Fault::Truncate,
+            Self::PassThenClose => Fault::PassThenClose,
+        }
+    }
+
+    /// What it is counted as.
+    pub fn name(self) -> String {
+        match self {
+            Self::Status(status) => format!("status {status}"),
+            Self::StatusAfter(status) => format!("status {status} after the server acted"),
+            Self::Delay(_) => "delay".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// A login or a read of credentials that meets this is not repeated.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::ResetBefore | Self::ResetAfter | Self::Garbage | Self::Html | Self::Truncate
+        )
+    }
+}

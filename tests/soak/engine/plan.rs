@@ -1,0 +1,140 @@
+//! The random plan of a run: it hangs on the seed and the run's number alone.
+
+use super::harm::Harm;
+use super::kinds::KINDS;
+
+/// How the child ends by itself.
+#[derive(Clone, Debug)]
+pub enum End {
+    Code(i32),
+    Die(i32),
+}
+
+/// What the child does until then, and what it makes of being told to end.
+#[derive(Clone, Debug)]
+pub enum How {
+    Plain,
+    Heed(i32),
+    Deaf(u64),
+    Leave(u64),
+    Query,
+}
+
+/// When the signal is sent, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    AfterSpawn(u64),
+    AfterReady(u64),
+}
+
+/// All that is decided beforehand about a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub tenant: usize,
+    pub life: u64,
+    pub end: End,
+    pub how: How,
+    /// Which request, by its number, meets which fault.
+    pub faults: Vec<(usize, Harm)>,
+    pub signal: Option<(i32, When)>,
+}
+
+impl Plan {
+    /// The plan of that run.
+    pub fn draw(seed: u64, index: u32, signals: &[i32]) -> Self {
+        // Neighbouring numbers must not give neighbouring sequences.
+        let mut rng = fastrand::Rng::with_seed(
+            seed ^ u64::from(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        );
+        let tenant = if rng.u8(..100) < 80 {
+            rng.usize(..3)
+        } else {
+            3 + rng.usize(..3)
+        };
+        let rotates = KINDS[tenant].rotates;
+        let life = if rotates {
+            rng.u64(3000..8500)
+        } else if rng.u8(..10) == 0 {
+            rng.u64(1000..2000)
+        } else {
+            rng.u64(..800)
+        };
+        let end = if rng.u8(..4) == 0 {
+            End::Die(
+                rng.choice([
+                    libc::SIGSEGV,
+                    libc::SIGABRT,
+                    libc::SIGKILL,
+                    libc::SIGTERM,
+                    libc::SIGPIPE,
+                ])
+                .unwrap_or(libc::SIGKILL),
+            )
+        } else {
+            End::Code(rng.i32(0..=255))
+        };
+        let how = match rng.u8(..10) {
+            0..=3 => How::Plain,
+            4 | 5 => How::Heed(rng.i32(0..=255)),
+            6 | 7 => How::Deaf(rng.u64(50..1500)),
+            8 => How::Leave(rng.u64(50..1000)),
+            _ => How::Query,
+        };
+        // A query is over when it is over.
+        let end = match (&how, end) {
+            (How::Query, End::Die(_)) => End::Code(0),
+            (_, end) => end,
+        };
+        let span = if rotates { 24 } else { 8 };
+        let count = [0, 0, 1, 1, 2, 2, 3, 4][rng.usize(..8)];
+        let faults = (0..count).map(|_| {
+            let at = rng.usize(..span);
+            (at, Self::draw_harm(&mut rng, at))
+        });
+        let faults: Vec<_> = faults.collect();
+        let signal = (rng.u8(..100) < 45).then(|| {
+            let signal = signals[rng.usize(..signals.len())];
+            let when = if rng.u8(..3) == 0 {
+                When::AfterSpawn(rng.u64(..150))
+            } else {
+                When::AfterReady(rng.u64(..life + 200))
+            };
+            (signal, when)
+        });
+        Self {
+            tenant,
+            life,
+            end,
+            how,
+            faults,
+            signal,
+        }
+    }
+
+    fn draw_harm(rng: &mut fastrand::Rng, at: usize) -> Harm {
+        let passing = [
+            Harm::Status(500),
+            Harm::Status(502),
+            Harm::Status(503),
+            Harm::Status(429),
+            Harm::StatusAfter(502),
+            Harm::StatusAfter(504),
+            Harm::Delay(rng.u64(10..300)),
+        ];
+        let breaking = [
+            Harm::ResetBefore,
+            Harm::ResetAfter,
+            Harm::Garbage,
+            Harm::Html,
+            Harm::Truncate,
+            Harm::PassThenClose,
+        ];
+        // Most runs have to get past the start.
+        let gentle = if at < 3 { 75 } else { 45 };
+        if rng.u8(..100) < gentle {
+            passing[rng.usize(..passing.len())]
+        } else {
+            breaking[rng.usize(..breaking.len())]
+        }
+    }
+}
