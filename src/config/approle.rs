@@ -3,10 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::AuthSettings;
-use super::login::{AppRoleSettings, CreationPath, SecretIdSettings};
-use super::source::Source;
 use super::value::{Lookup, Value, api_path};
+use crate::auth::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
 use crate::cli::Cli;
 
 /// The settings of the login, if they are sound.

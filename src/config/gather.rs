@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use super::Config;
 use super::approle::auth;
 use super::bounds;
-use super::problem::Problem;
 use super::server::vault;
 use super::value::{Lookup, Value, api_path};
-use super::{ChildEnvironment, Config, OnExpiry};
+use crate::child_environment;
 use crate::cli::Cli;
 use crate::environment::Environment;
+use crate::error::Problem;
 use crate::postgres::Base;
 use crate::report::{Format, Level, Reporter};
+use crate::supervise::OnExpiry;
 use crate::sys::signal::Signal;
 
 /// Reads every setting. `at_terminal` says whether standard input is one.
@@ -94,7 +96,7 @@ pub fn gather(
         auth,
         creds,
         base,
-        child_environment: ChildEnvironment { keep, clear },
+        child_environment: child_environment::Rules { keep, clear },
         on_expiry,
         lease_ttl,
         stop_signal,

@@ -1,6 +1,5 @@
 use super::*;
-use crate::config::source::Source;
-use crate::config::{AppRoleSettings, AuthSettings, SecretIdSettings};
+use crate::auth::{AppRoleSettings, AuthSettings, SecretIdSettings, Source};
 use crate::environment::Given;
 use crate::vault::Proxy;
 use clap::Parser as _;

@@ -167,7 +167,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::lease::Step;
+    use crate::lease::schedule::Step;
     use crate::sensitive::Sensitive;
     use crate::sys::clock::Moment;
     use crate::vault::LoginAnswer;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::lease::Grant;
+use crate::lease::schedule::Grant;
 use crate::report::{Format, Level};
 
 /// tokio's clock, which a test pauses: it jumps to the next timer when nothing else is to be done.

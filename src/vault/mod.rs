@@ -13,7 +13,7 @@ mod request;
 mod settings;
 mod tls;
 
-pub use api::{LoginAnswer, Renewed, Revoked, SecretAnswer, WrappingInfo};
+pub use api::{LoginAnswer, Renewed, Revoked};
 pub use backoff::full_jitter;
 pub use client::Client;
 pub use document::Document;

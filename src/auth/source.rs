@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use super::problem::{Problem, problem};
 use crate::environment::{Environment as _, Inherited};
+use crate::error::Problem;
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.
@@ -93,7 +93,7 @@ impl Source {
             }
             Ok(())
         });
-        looked_at.map_err(|error| problem(setting, cannot_read(path, &error)))
+        looked_at.map_err(|error| Problem::new(setting, cannot_read(path, &error)))
     }
 
     /// Reads the secret.
@@ -101,7 +101,7 @@ impl Source {
     /// # Errors
     /// When it is not there, is empty, or cannot be a secret of the API.
     pub fn read(&self) -> Result<Secret, Problem> {
-        let wrong = |words: String| problem(self.setting(), words);
+        let wrong = |words: String| Problem::new(self.setting(), words);
         let bytes = match self {
             Self::Flag { value, .. } => Zeroizing::new(value.clone().into_bytes()),
             Self::Variable(name) => {
