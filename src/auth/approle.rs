@@ -189,8 +189,7 @@ impl AppRole {
 
     fn explain(&mut self, failure: Failure) -> Error {
         // Other errors have this status too, and may pass.
-        self.refused = failure.status() == Some(400)
-            && (failure.says("invalid role") || failure.says("invalid secret"));
+        self.refused = failure.is_login_refused();
         let hint = match &failure {
             Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
                 "no secret id was given, and this role may need one: set VAULT_SECRET_ID_FILE, \
@@ -206,7 +205,7 @@ impl AppRole {
                  (--namespace, VAULT_NAMESPACE)?",
                 self.mount
             )),
-            Failure::Refused { status: 404, .. } if failure.says("namespace") => {
+            failure if failure.is_namespace_unknown() => {
                 Some("is the namespace right (--namespace, VAULT_NAMESPACE)?".to_owned())
             }
             Failure::Refused { status: 404, .. } => {

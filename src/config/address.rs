@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
 use super::value::{Lookup, Value};
-use crate::vault::{Address, Proxy};
+use crate::vault::{Address, Proxy, is_exempt};
 
 /// Reads one or several addresses, separated by commas.
 pub fn parse_addresses(value: &Value, lookup: &Lookup<'_>) -> Vec<Address> {
@@ -111,13 +110,7 @@ fn needs_proxy(address: &Address, scheme: &str, except: &str) -> bool {
     let Address::Tcp(url) = address else {
         return false;
     };
-    // The rules of the HTTP client, which does not tell what it makes of them.
-    let rules = Matcher::builder().all("http://any").no(except).build();
-    url.scheme() == scheme
-        && url
-            .as_str()
-            .parse()
-            .is_ok_and(|target| rules.intercept(&target).is_some())
+    url.scheme() == scheme && !is_exempt(url, except)
 }
 
 fn parse_proxy(text: &str) -> Option<Url> {

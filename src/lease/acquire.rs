@@ -134,7 +134,7 @@ fn explain(failure: Failure, path: &str, session: &Session) -> Error {
     let mount = path.split('/').next().unwrap_or(path);
     let role = path.rsplit('/').next().unwrap_or(path);
     let hint = match &failure {
-        Failure::Refused { status: 400, .. } if failure.says("unknown role") => {
+        failure if failure.is_role_unknown() => {
             Some(format!("is {role} the name of a role of the engine? `vault list {mount}/roles` shows them"))
         }
         Failure::Refused { status: 400 | 403, .. } if session.uses() == Some(0) => Some(

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
-use super::answer::NO_CONNECTION;
 use super::backoff::full_jitter;
 use super::client::Client;
 use super::failure::Failure;
@@ -91,7 +90,7 @@ impl<'a> Patience<'a> {
                 Err(failure) => failure,
             };
             let left = self.left();
-            if matches!(failure, Failure::Tls(_)) {
+            if matches!(failure, Failure::Tls { .. }) {
                 untrusted.get_or_insert_with(|| failure.clone());
             } else if !retry(&failure) {
                 return Err(failure);
@@ -157,7 +156,7 @@ impl<'a> Patience<'a> {
 /// end in the middle of one, and look like an answer that was lost.
 fn least_time(client: &Client, failure: &Failure) -> Duration {
     match failure {
-        Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION) => client.connect_timeout,
+        Failure::Unreachable { silent: true, .. } => client.connect_timeout,
         _ => Duration::ZERO,
     }
 }
@@ -219,8 +218,14 @@ mod tests {
             Result<(), Failure>,
             usize,
         );
-        let tls = |words: &str| Failure::Tls(words.to_owned());
-        let away = Failure::Unreachable("away".to_owned());
+        let tls = |words: &str| Failure::Tls {
+            kind: crate::vault::TlsFailure::Other,
+            reason: words.to_owned(),
+        };
+        let away = Failure::Unreachable {
+            reason: "away".to_owned(),
+            silent: false,
+        };
         let no = Failure::Redirect("no".to_owned());
         let cases: [Case<'_>; 9] = [
             (1, None, &[tls("a")], Err(tls("a")), 1),

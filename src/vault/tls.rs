@@ -13,7 +13,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use super::settings::{Identity, TlsSettings};
+use super::settings::{Identity, Proxy, TlsSettings};
 
 /// The TLS library's word for a server's certificate that is an authority's.
 pub const AUTHORITYS_OWN: &str = "CaUsedAsEndEntity";
@@ -22,7 +22,7 @@ pub const AUTHORITYS_OWN: &str = "CaUsedAsEndEntity";
 ///
 /// # Errors
 /// What is wrong with the certificates or the key.
-pub fn configure(settings: &TlsSettings) -> Result<ClientConfig, String> {
+pub fn configure(settings: &TlsSettings, proxy: &Proxy) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let trust = match &settings.authorities {
         _ if settings.skip_verify => Trust::Anybody,
@@ -31,6 +31,7 @@ pub fn configure(settings: &TlsSettings) -> Result<ClientConfig, String> {
     };
     let verifier = Verifier {
         trust,
+        expected: expected(settings, proxy)?,
         provider: Arc::clone(&provider),
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -43,6 +44,29 @@ pub fn configure(settings: &TlsSettings) -> Result<ClientConfig, String> {
     };
     let certified = certified_key(identity, &provider)?;
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+}
+
+/// The name that the server's certificate must have in place of its address's.
+fn expected(settings: &TlsSettings, proxy: &Proxy) -> Result<Option<Expected>, String> {
+    let Some(name) = &settings.server_name else {
+        return Ok(None);
+    };
+    let server = ServerName::try_from(name.clone())
+        .map_err(|_| "the TLS server name is not a host name".to_owned())?;
+    let proxies = match proxy {
+        Proxy::Direct => Vec::new(),
+        Proxy::Always(url) => vec![url],
+        Proxy::Environment { http, https, .. } => http.iter().chain(https).collect(),
+    };
+    let speaking_tls = proxies.into_iter().filter(|url| url.scheme() == "https");
+    let names = speaking_tls.filter_map(|url| {
+        let host = url.host_str()?.trim_matches(['[', ']']);
+        ServerName::try_from(host.to_owned()).ok()
+    });
+    Ok(Some(Expected {
+        server,
+        proxies: names.collect(),
+    }))
 }
 
 /// Whether a client certificate and its key can be used together.
@@ -135,9 +159,18 @@ fn stands_alone(error: &rustls::Error) -> bool {
     }
 }
 
+/// What certificates are for, where the server's is not for its address.
+#[derive(Debug)]
+struct Expected {
+    server: ServerName<'static>,
+    /// A proxy that speaks TLS has a certificate of its own.
+    proxies: Vec<ServerName<'static>>,
+}
+
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    expected: Option<Expected>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -150,6 +183,12 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let server_name = match &self.expected {
+            Some(expected) if !expected.proxies.contains(&server_name.to_owned()) => {
+                &expected.server
+            }
+            _ => server_name,
+        };
         let check = match &self.trust {
             Trust::Anybody => return Ok(ServerCertVerified::assertion()),
             Trust::Given { check, .. } => Some(check),
@@ -240,7 +279,11 @@ mod tests {
     ) -> Result<(), String> {
         let provider = Arc::new(ring::default_provider());
         let trust = Trust::given(vec![given.clone()], &provider).expect("an authority");
-        let verifier = Verifier { trust, provider };
+        let verifier = Verifier {
+            trust,
+            expected: None,
+            provider,
+        };
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let verdict = verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now());
         verdict.map(drop).map_err(|error| error.to_string())

@@ -10,10 +10,11 @@ fn companion(run: &Running) -> libc::pid_t {
     let named = |pid: &libc::pid_t| {
         procfs::status_field(*pid, "Name").as_deref() == Some(procfs::COMPANION)
     };
-    procfs::all_children(run.pid())
-        .into_iter()
-        .find(named)
-        .expect("a companion")
+    // It takes its name when it first gets its turn.
+    poll_until(Duration::from_secs(60), || {
+        procfs::all_children(run.pid()).into_iter().find(named)
+    })
+    .expect("a companion")
 }
 
 /// A run whose child counts its signals, and has said that it does.

@@ -141,9 +141,10 @@ while :; do sleep 0.05; done"#;
     running.signal(libc::SIGCONT);
     let second = running.wait_for_line("start");
     assert_ne!(first, second);
-    assert!(!running.stdout_so_far().contains("failed"));
-    running.signal(libc::SIGKILL);
-    running.wait();
+    signals::kill(running.wait_for_child("sh"), libc::SIGKILL);
+    let run = running.wait();
+    run.assert_killed_by(libc::SIGKILL);
+    assert!(!run.out().contains("failed"), "{run}");
     tenant.assert_nothing_left();
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::folder::Folder;
 use crate::support::http;
+use crate::support::tunnel::Tunnel;
 use crate::support::*;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -131,6 +132,54 @@ fn a_certificate_for_another_host_is_taken_only_under_its_name() {
         good.args(["--tls-server-name", "elsewhere.example"]),
         &["not valid for name"],
     );
+}
+
+#[test]
+fn the_name_that_is_given_holds_for_a_standbys_address_too() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let wrong = tls.wrong_host();
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        Fault::Redirect(format!("{wrong}{}", request.path))
+    });
+    let run = || at(&tenant, &proxy.url()).env("VAULT_CACERT", tls.certificates.ca());
+    assert_trusted(
+        &tenant,
+        run().env("VAULT_TLS_SERVER_NAME", "elsewhere.example"),
+    );
+    assert_not_trusted(&tenant, run(), &["not valid for name"]);
+}
+
+#[test]
+fn a_proxy_is_asked_for_a_tunnel_to_the_address_whatever_the_certificates_name() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let bare = |url: String| url.replace("https://", "");
+    for variable in ["VAULT_PROXY_ADDR", "HTTPS_PROXY"] {
+        // What is on this host needs no proxy, unless it is Vault's own.
+        let host = |url: String| match variable {
+            "HTTPS_PROXY" => url.replace("127.0.0.1", "vault.invalid"),
+            _ => url,
+        };
+        let through = |url: &str, tunnel: &Tunnel| {
+            at(&tenant, url)
+                .env("VAULT_CACERT", tls.certificates.ca())
+                .env(variable, tunnel.url())
+        };
+        let tunnel = Tunnel::start();
+        if variable == "VAULT_PROXY_ADDR" {
+            assert_trusted(&tenant, through(&tls.good(), &tunnel));
+            assert_eq!(tunnel.targets().first(), Some(&bare(tls.good())));
+        }
+        let tunnel = Tunnel::start();
+        let wrong = host(tls.wrong_host());
+        let run = through(&wrong, &tunnel);
+        assert_trusted(
+            &tenant,
+            run.env("VAULT_TLS_SERVER_NAME", "elsewhere.example"),
+        );
+        assert_eq!(tunnel.targets().first(), Some(&bare(wrong)), "{variable}");
+    }
 }
 
 #[test]
