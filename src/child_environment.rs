@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::config::ChildEnvironment;
 use crate::sensitive::Sensitive;
 
 /// The caller's secrets, as the part of the name after `VAULT_` or `BAO_`.
@@ -18,6 +17,15 @@ const SECRETS: [&str; 8] = [
     "WRAPPED_SECRET_ID",
     "WRAPPED_SECRET_ID_FILE",
 ];
+
+/// Which of the caller's variables the child sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Names, or prefixes that end in `*`, of variables that are kept in any case.
+    pub keep: Vec<String>,
+    /// Whether nothing else is kept.
+    pub clear: bool,
+}
 
 /// Whether a variable holds, or leads to, a secret of the login.
 #[must_use]
@@ -33,7 +41,7 @@ pub fn is_secret(name: &[u8]) -> bool {
 #[must_use]
 pub fn build(
     inherited: Vec<(OsString, OsString)>,
-    rules: &ChildEnvironment,
+    rules: &Rules,
     drop: &[&str],
     set: &[(&str, Sensitive<String>)],
 ) -> Vec<(OsString, OsString)> {
@@ -69,7 +77,7 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt as _;
 
-    fn built(inherited: &[(&str, &str)], rules: &ChildEnvironment) -> Vec<String> {
+    fn built(inherited: &[(&str, &str)], rules: &Rules) -> Vec<String> {
         let inherited = inherited
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
@@ -93,7 +101,7 @@ mod tests {
                         ("PGUSER", "old"),
                         ("HOME", "/h"),
                     ],
-                    &ChildEnvironment::default(),
+                    &Rules::default(),
                 );
                 assert_eq!(all, ["HOME=/h", "PGUSER=u"], "{name}");
             }
@@ -102,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_kept_and_ours_still_wins() {
-        let rules = ChildEnvironment {
+        let rules = Rules {
             keep: vec!["VAULT_ROLE_ID".into(), "PG*".into()],
             clear: false,
         };
@@ -120,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_cleared_environment_holds_ours_and_what_is_kept() {
-        let rules = ChildEnvironment {
+        let rules = Rules {
             keep: vec!["LC_*".into()],
             clear: true,
         };
@@ -135,7 +143,7 @@ mod tests {
         let odd = OsString::from_vec(vec![b'A', 0xff]);
         let all = build(
             vec![(odd.clone(), odd.clone())],
-            &ChildEnvironment::default(),
+            &Rules::default(),
             &[],
             &[],
         );

@@ -21,7 +21,7 @@ Example:
 ///
 /// Logs in to HashiCorp Vault or OpenBao, reads credentials, and starts COMMAND with PGUSER,
 /// PGPASSWORD and DATABASE_URL in its environment. Renews them while it runs.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(name = "vaultexec", version, after_help = AFTER_HELP, override_usage = "vaultexec [OPTIONS] -- COMMAND [ARG]...")]
 pub struct Cli {
     /// Where the server is: https://, http:// or unix://; several, separated by commas, are tried in turn [env: VAULT_ADDR] [default: https://127.0.0.1:8200]
@@ -117,7 +117,7 @@ pub struct Cli {
     #[arg(long, value_name = "LEVEL", help_heading = "Messages")]
     pub log_level: Option<OsString>,
     /// Tell more: info, -vv debug, -vvv trace
-    #[arg(short, action = ArgAction::Count, help_heading = "Messages")]
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Messages")]
     pub verbose: u8,
     /// Tell errors only
     #[arg(short, long, help_heading = "Messages", conflicts_with = "verbose")]
@@ -135,6 +135,7 @@ pub struct Cli {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_definition_is_sound() {
@@ -160,5 +161,62 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(arguments).is_err(), "{arguments:?}");
         }
+    }
+
+    /// What stands in backquotes, up to its first space.
+    fn quoted(cell: &str) -> BTreeSet<String> {
+        let quoted = cell.split('`').skip(1).step_by(2);
+        quoted
+            .filter_map(|text| text.split(' ').next())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The variables in the brackets of a help text.
+    fn variables(argument: &clap::Arg) -> BTreeSet<String> {
+        let help = argument.get_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let named = help.split("[env: ").nth(1).unwrap_or_default();
+        named
+            .split(']')
+            .next()
+            .unwrap_or_default()
+            .split(|character: char| !character.is_ascii_uppercase() && character != '_')
+            .filter(|word| word.starts_with("VAULT"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_manual_and_the_help_have_the_same_options_with_the_same_variables() {
+        let command = Cli::command();
+        let names = |argument: &clap::Arg| -> BTreeSet<String> {
+            let short = argument.get_short().map(|short| format!("-{short}"));
+            let long = argument.get_long().map(|long| format!("--{long}"));
+            short.into_iter().chain(long).collect()
+        };
+        let mut left: Vec<_> = command.get_arguments().collect();
+        left.retain(|argument| !names(argument).is_empty());
+        let table = include_str!("../README.md")
+            .split("| option | variable | meaning |\n|---|---|---|\n")
+            .nth(1)
+            .expect("the table");
+        for row in table.lines().take_while(|line| line.starts_with('|')) {
+            let cells: Vec<_> = row.split('|').collect();
+            let (options, documented) = (quoted(cells[1]), quoted(cells[2]));
+            let mut helped = BTreeSet::new();
+            for option in &options {
+                let place = left
+                    .iter()
+                    .position(|argument| names(argument).contains(option));
+                let argument = left.remove(place.unwrap_or_else(|| panic!("{option}: {row}")));
+                helped.extend(variables(argument));
+            }
+            if !options.is_empty() {
+                assert_eq!(documented, helped, "{row}");
+            }
+        }
+        let left: Vec<_> = left.into_iter().map(names).collect();
+        assert!(left.is_empty(), "not in the manual: {left:?}");
     }
 }

@@ -7,52 +7,52 @@
 //!                                                                               └▶ Exit ─▶ revoke ─▶ exit
 //! ```
 //!
-//! [`run`] tells the story from top to bottom; the modules below stand in the order of that line.
-//! What decides is pure ([`lease::Schedule`], [`supervise::Machine`], [`supervise::reaches_child`]):
-//! time, chance, environment and identity are arguments. What touches the system is in [`sys`],
+//! `run` tells the story from top to bottom; the modules below stand in the order of that line.
+//! What decides is pure (`lease::Schedule`, `supervise::Machine`, `supervise::reaches_child`):
+//! time, chance, environment and identity are arguments. What touches the system is in `sys`,
 //! the only place with `unsafe` code.
 
 #[forbid(unsafe_code)]
-pub mod run;
+mod run;
 
 #[forbid(unsafe_code)]
-pub mod cli;
+mod cli;
 #[forbid(unsafe_code)]
-pub mod config;
+mod config;
 #[forbid(unsafe_code)]
-pub mod environment;
+mod environment;
 #[forbid(unsafe_code)]
-pub mod vault;
+mod vault;
 
 #[forbid(unsafe_code)]
-pub mod auth;
+mod auth;
 #[forbid(unsafe_code)]
-pub mod lease;
+mod lease;
 #[forbid(unsafe_code)]
-pub mod postgres;
+mod postgres;
 
 #[forbid(unsafe_code)]
-pub mod child_environment;
+mod child_environment;
 #[forbid(unsafe_code)]
-pub mod provider;
+mod provider;
 #[forbid(unsafe_code)]
-pub mod supervise;
+mod supervise;
 
 #[forbid(unsafe_code)]
-pub mod companion;
+mod companion;
 
-pub mod sys;
+mod sys;
 
 #[forbid(unsafe_code)]
-pub mod error;
+mod error;
 #[forbid(unsafe_code)]
-pub mod exit;
+mod exit;
 #[forbid(unsafe_code)]
-pub mod interrupt;
+mod interrupt;
 #[forbid(unsafe_code)]
-pub mod report;
+mod report;
 #[forbid(unsafe_code)]
-pub mod sensitive;
+mod sensitive;
 
 use std::process::ExitCode;
 

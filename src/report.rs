@@ -160,7 +160,8 @@ fn render(
                 hint,
             };
             // Text and no map with odd keys: this cannot fail.
-            serde_json::to_string(&line).unwrap_or_default()
+            let line = serde_json::to_string(&line).unwrap_or_default();
+            line.chars().map(json_escape).collect()
         }
     };
     line.push('\n');
@@ -170,17 +171,32 @@ fn render(
 /// The text with control characters made visible; line breaks stay.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
-        let hostile = character.is_control() && character != '\n'
-            // Characters that change the direction of writing can make a line read differently.
-            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-        if hostile {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hostile(character) && character != '\n' {
             escaped.extend(character.escape_default());
         } else {
             escaped.push(character);
         }
-        escaped
-    })
+    }
+    escaped
+}
+
+/// A character of a JSON text, which has its own way to write those that a terminal would obey; JSON
+/// itself asks for that with the first 32 only.
+fn json_escape(character: char) -> String {
+    if is_hostile(character) {
+        format!("\\u{:04x}", u32::from(character))
+    } else {
+        character.to_string()
+    }
+}
+
+/// Whether a terminal would do something else with it than to show it. Characters that change the
+/// direction of writing can make a line read differently.
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 #[cfg(test)]
@@ -218,6 +234,17 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_the_terminal() {
+        let hostile = "a\u{9b}31mred\u{202e}gnp";
+        let line = render(
+            Format::Json,
+            Level::Warn,
+            hostile,
+            None,
+            SystemTime::UNIX_EPOCH,
+        );
+        assert!(!line.trim_end().chars().any(is_hostile), "{line:?}");
+        let object: serde_json::Value = serde_json::from_str(&line).expect("one object");
+        assert_eq!(object["message"], hostile);
         let escaped = escape("a\u{1b}[31mred\r\u{202e}gnp.\u{9b}x\ny");
         assert_eq!(escaped, "a\\u{1b}[31mred\\r\\u{202e}gnp.\\u{9b}x\ny");
     }

@@ -8,12 +8,12 @@ use clap::Parser as _;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::LocalSet;
 
-use crate::auth::{AppRole, Method};
+use crate::auth::Method;
 use crate::cli::Cli;
 use crate::companion::Companion;
-use crate::config::{self, AuthSettings, Config};
+use crate::config::{self, Config};
 use crate::environment;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::exit::{self, Exit};
 use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
@@ -59,7 +59,7 @@ fn prepare(cli: Cli) -> Result<Prepared, Error> {
         reason: error.to_string(),
     })?;
     let client = Client::new(&config.vault, config.report)
-        .map_err(|words| Error::Config(vec![config::problem("the server's settings", words)]))?;
+        .map_err(|words| Error::Config(vec![Problem::new("the server's settings", words)]))?;
     Ok(Prepared {
         config,
         invocation,
@@ -84,11 +84,10 @@ fn find_program(cli: Cli) -> Result<Invocation, Error> {
 /// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are
 /// heard meanwhile, which as PID 1 would otherwise have no effect at all.
 async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, Error> {
-    let AuthSettings::AppRole(settings) = &config.auth;
-    let report = config.report;
+    let (settings, report) = (&config.auth, config.report);
     let read = if settings.may_block() {
         let settings = settings.clone();
-        let reading = tokio::task::spawn_blocking(move || AppRole::read(&settings, report));
+        let reading = tokio::task::spawn_blocking(move || settings.read(report));
         match supervise::interruptible(reading, signals, &Interrupt::default()).await {
             Startup::Done(Ok(read)) => read,
             Startup::Done(Err(lost)) => {
@@ -100,9 +99,9 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, 
             Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
         }
     } else {
-        AppRole::read(settings, report)
+        settings.read(report)
     };
-    read.map(Method::AppRole).map_err(Error::Config)
+    read.map_err(Error::Config)
 }
 
 struct Prepared {
@@ -243,10 +242,13 @@ fn conclude(issuer: &Issuer, outcome: &Result<Exit, Error>) -> Exit {
         let end = left.expiry.map_or_else(
             || "it does not end by itself".to_owned(),
             |expiry| {
-                format!(
-                    "it ends by itself at {}",
-                    lease::wall(expiry, Moment::now())
-                )
+                let now = Moment::now();
+                let ends = if expiry > now {
+                    "it ends by itself at"
+                } else {
+                    "its time was over at"
+                };
+                format!("{ends} {}", lease::wall(expiry, now))
             },
         );
         let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
@@ -285,6 +287,7 @@ fn explain_usage(usage: &clap::Error) -> Exit {
     }
     let text = usage.render().to_string();
     let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    Reporter::default().error(words, None);
+    // Of the flags nothing is known, so that the variables have to say how.
+    config::reporting(&Cli::default(), &environment::Inherited).error(words, None);
     Exit::Code(exit::FAILURE)
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::creation_path::CreationPath;
 use super::session::{CannotRepeat, Session};
+use super::settings::{AppRoleSettings, SecretIdSettings};
+use super::source::{Secret, Source};
 use super::wrapping;
-use crate::config::source::{Secret, Source};
-use crate::config::{AppRoleSettings, CreationPath, Problem, SecretIdSettings, problem};
-use crate::error::{Error, hints};
+use crate::error::{Error, Problem, hints};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
@@ -188,8 +189,7 @@ impl AppRole {
 
     fn explain(&mut self, failure: Failure) -> Error {
         // Other errors have this status too, and may pass.
-        self.refused = failure.status() == Some(400)
-            && (failure.says("invalid role") || failure.says("invalid secret"));
+        self.refused = failure.is_login_refused();
         let hint = match &failure {
             Failure::Refused { status: 400, .. } if matches!(self.secret_id, SecretId::None) => Some(
                 "no secret id was given, and this role may need one: set VAULT_SECRET_ID_FILE, \
@@ -205,7 +205,7 @@ impl AppRole {
                  (--namespace, VAULT_NAMESPACE)?",
                 self.mount
             )),
-            Failure::Refused { status: 404, .. } if failure.says("namespace") => {
+            failure if failure.is_namespace_unknown() => {
                 Some("is the namespace right (--namespace, VAULT_NAMESPACE)?".to_owned())
             }
             Failure::Refused { status: 404, .. } => {
@@ -241,7 +241,7 @@ fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
         let hint = "it holds JSON; a bare value is needed, as from `vault write -field=secret_id -f \
                     auth/approle/role/ROLE/secret-id` (a wrapped one belongs in VAULT_WRAPPED_SECRET_ID or \
                     VAULT_WRAPPED_SECRET_ID_FILE)";
-        return Err(problem(source.setting(), hint));
+        return Err(Problem::new(source.setting(), hint));
     }
     Ok(secret)
 }
@@ -252,7 +252,7 @@ fn wrapping_token(secret: Secret, source: &Source) -> Result<Sensitive<String>, 
         return Ok(secret);
     }
     let document = crate::vault::Document::parse(secret.expose().as_bytes())
-        .map_err(|_| problem(source.setting(), "it starts like JSON and is none"))?;
+        .map_err(|_| Problem::new(source.setting(), "it starts like JSON and is none"))?;
     document.secret("wrap_info.token").map_err(|_| {
         let words = if document.has("data.secret_id") {
             "it holds a secret id that is not wrapped: give it with VAULT_SECRET_ID or VAULT_SECRET_ID_FILE, or wrap it \
@@ -260,6 +260,6 @@ fn wrapping_token(secret: Secret, source: &Source) -> Result<Sensitive<String>, 
         } else {
             "it holds JSON without a text at wrap_info.token"
         };
-        problem(source.setting(), words)
+        Problem::new(source.setting(), words)
     })
 }

@@ -1,11 +1,17 @@
 //! Logging in: a file a method, each from whatever it takes to a [`Session`].
 
 mod approle;
+mod creation_path;
 mod session;
+mod settings;
+mod source;
 mod wrapping;
 
 pub use approle::AppRole;
+pub use creation_path::CreationPath;
 pub use session::{CannotRepeat, Session};
+pub use settings::{AppRoleSettings, AuthSettings, SecretIdSettings};
+pub use source::Source;
 
 use crate::error::Error;
 use crate::sys::clock::Moment;

@@ -1,7 +1,7 @@
 //! Opening a wrapping token, as Vault's guidance has it: look it up first, refuse one that was not
 //! made where it must have been, open it at most once, and take one that is spent for a possible theft.
 
-use crate::config::CreationPath;
+use super::creation_path::CreationPath;
 use crate::error::Error;
 use crate::sensitive::Sensitive;
 use crate::vault::{Client, Document, Failure, Patience};

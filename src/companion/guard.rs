@@ -9,9 +9,9 @@ use super::message::{Held, Message};
 use crate::config::Config;
 use crate::lease::{self, Holdings};
 use crate::report::{Format, Level, Reporter};
-use crate::sys::apart::Watched;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
+use crate::sys::watched::Watched;
 use crate::vault::Client;
 
 /// How long the server is asked at most. By then a lease of the usual length would be over, or the

@@ -1,6 +1,6 @@
 //! The companion: a small process that cleans up when vaultexec is killed and cannot.
 //!
-//! It is started before any secret is read, has no terminal, no descriptor but its end of a socket,
+//! It is started before the role id, secret id or wrapping token is read, has no terminal, no descriptor but its end of a socket,
 //! and no signal reaches it but KILL. Over the socket it is told what is held. When the other end
 //! closes, vaultexec has ended: if anything is held by then, it was not an orderly end, and the
 //! companion gives it back. As PID 1 there is no companion: nothing outlives PID 1.
@@ -12,26 +12,38 @@ use std::cell::RefCell;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::lease::{Holding, Witness};
+use crate::report::Reporter;
 use crate::sys::apart::{self, Apart};
 use crate::sys::process;
 use crate::sys::reap::Pid;
 
 use message::{Held, Message};
 
-/// How long a companion has to end when it is dismissed: it has nothing to do then.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
 /// vaultexec's end of the companion.
 #[derive(Debug)]
 pub struct Companion {
+    link: RefCell<Option<Link>>,
+    report: Reporter,
+}
+
+/// The companion, for as long as it is there.
+#[derive(Debug)]
+struct Link {
+    socket: UnixStream,
     process: Apart,
-    socket: RefCell<Option<UnixStream>>,
+}
+
+impl Link {
+    /// Ends the process first: it must not take the closing of the socket for vaultexec's own end.
+    fn sever(self) {
+        self.process.end();
+        drop(self.socket);
+    }
 }
 
 impl Companion {
@@ -49,9 +61,10 @@ impl Companion {
         ours.set_nonblocking(true)?;
         let secret = |name: &[u8]| crate::child_environment::is_secret(name);
         let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
+        let socket = ours;
         Ok(Some(Self {
-            process,
-            socket: RefCell::new(Some(ours)),
+            link: RefCell::new(Some(Link { socket, process })),
+            report: config.report,
         }))
     }
 
@@ -62,23 +75,26 @@ impl Companion {
 
     /// Ends the companion. What is still held is no longer its business.
     pub fn dismiss(&self) {
-        self.tell(&Message::Held(Vec::new()));
-        self.socket.borrow_mut().take();
-        self.process.end(LAST_WORDS);
+        if let Some(link) = self.link.take() {
+            link.sever();
+        }
     }
 
     fn tell(&self, message: &Message) {
-        let mut socket = self.socket.borrow_mut();
-        let Some(stream) = socket.as_mut() else {
+        let Some(mut link) = self.link.take() else {
             return;
         };
         let frame = Zeroizing::new(message.to_frame());
-        if stream.write_all(&frame).is_err() {
-            // It is gone, or has not listened for long. What it knows is not true any more, and it
-            // must not act on that when the socket closes.
-            self.process.kill();
-            socket.take();
+        if link.socket.write_all(&frame).is_ok() {
+            self.link.replace(Some(link));
+            return;
         }
+        // It is gone, or has not listened for long. What it knows is not true any more, and it must
+        // not act on that.
+        link.sever();
+        self.report.info(
+            "the companion process has ended: if vaultexec is killed now, what it holds ends by itself",
+        );
     }
 }
 

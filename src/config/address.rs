@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::value::{Lookup, Value};
-use crate::vault::{Address, Proxy};
+use crate::vault::{Address, Proxy, is_exempt};
 
 /// Reads one or several addresses, separated by commas.
 pub fn parse_addresses(value: &Value, lookup: &Lookup<'_>) -> Vec<Address> {
@@ -55,51 +55,73 @@ fn parse_address(text: &str) -> Result<Address, String> {
     Ok(Address::Tcp(url))
 }
 
-/// The proxy: Vault's own settings first, then the environment's as every program reads it.
-pub fn proxy(lookup: &Lookup<'_>) -> Proxy {
+/// What a setting has to be that names a proxy.
+const NOT_A_PROXY: &str = "it is not the URL of a proxy, as in http://proxy.example.com:3128";
+
+/// The proxy: Vault's own settings first, then the environment's as every program reads it. One of
+/// the environment's that cannot be used is wrong only if an address needs it.
+pub fn proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
     let always = lookup
         .variable("VAULT_PROXY_ADDR")
         .or_else(|| lookup.variable("VAULT_HTTP_PROXY"));
     if let Some(value) = always {
-        return parse_proxy(&value, lookup).map_or(Proxy::Direct, Proxy::Always);
+        let url = parse_proxy(&value.text);
+        if url.is_none() {
+            lookup.wrong(&value.setting, NOT_A_PROXY);
+        }
+        return url.map_or(Proxy::Direct, Proxy::Always);
     }
     let either =
         |upper: &str, lower: &str| lookup.variable(upper).or_else(|| lookup.variable(lower));
-    let url = |upper, lower| either(upper, lower).and_then(|value| parse_proxy(&value, lookup));
-    let http = url("HTTP_PROXY", "http_proxy");
-    let https = url("HTTPS_PROXY", "https_proxy");
-    if http.is_none() && https.is_none() {
-        return Proxy::Direct;
-    }
     let except = either("NO_PROXY", "no_proxy")
         .map(|value| value.text)
         .unwrap_or_default();
     // As the official client: what is on this host is never asked for by way of a proxy.
     let except = format!("localhost,127.0.0.0/8,::1,{except}");
+    let except = except.trim_end_matches(',').to_owned();
+    let of_scheme = |scheme: &str, value: Option<Value>| {
+        let value = value?;
+        let url = parse_proxy(&value.text);
+        let mut needing = addresses
+            .iter()
+            .filter(|address| needs_proxy(address, scheme, &except));
+        if let (None, Some(address)) = (&url, needing.next()) {
+            lookup.wrong(
+                &value.setting,
+                format!("{NOT_A_PROXY}; {address} needs one"),
+            );
+        }
+        url
+    };
+    let http = of_scheme("http", either("HTTP_PROXY", "http_proxy"));
+    let https = of_scheme("https", either("HTTPS_PROXY", "https_proxy"));
+    if http.is_none() && https.is_none() {
+        return Proxy::Direct;
+    }
     Proxy::Environment {
         http,
         https,
-        except: except.trim_end_matches(',').to_owned(),
+        except,
     }
 }
 
-fn parse_proxy(value: &Value, lookup: &Lookup<'_>) -> Option<Url> {
-    let text = &value.text;
+/// Whether the address is reached by way of the environment's proxy for `scheme`.
+fn needs_proxy(address: &Address, scheme: &str, except: &str) -> bool {
+    let Address::Tcp(url) = address else {
+        return false;
+    };
+    url.scheme() == scheme && !is_exempt(url, except)
+}
+
+fn parse_proxy(text: &str) -> Option<Url> {
     let full = if text.contains("://") {
-        text.clone()
+        text.to_owned()
     } else {
         format!("http://{text}")
     };
-    match Url::parse(&full) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
-        _ => {
-            lookup.wrong(
-                &value.setting,
-                "it is not the URL of a proxy, as in http://proxy.example.com:3128",
-            );
-            None
-        }
-    }
+    Url::parse(&full)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]
@@ -159,7 +181,7 @@ mod tests {
             ("VAULT_HTTP_PROXY", "http://v:2"),
         ]);
         assert_eq!(
-            proxy(&Lookup::new(&environment)),
+            proxy(&Lookup::new(&environment), &[]),
             Proxy::Always(Url::parse("http://v:2").expect("a URL"))
         );
         let environment = Given(vec![("https_proxy", "p:1"), ("NO_PROXY", "example.com")]);
@@ -167,7 +189,7 @@ mod tests {
             http,
             https,
             except,
-        } = proxy(&Lookup::new(&environment))
+        } = proxy(&Lookup::new(&environment), &[])
         else {
             panic!("the environment's");
         };
@@ -176,5 +198,45 @@ mod tests {
             (None, Some("http://p:1/".to_owned()))
         );
         assert_eq!(except, "localhost,127.0.0.0/8,::1,example.com");
+    }
+
+    #[test]
+    fn a_proxy_of_the_environment_that_cannot_be_used_is_wrong_where_it_is_needed() {
+        let told = |addresses: &str, environment: &[(&str, &str)]| {
+            let environment = Given(environment.to_vec());
+            let lookup = Lookup::new(&environment);
+            let found = proxy(&lookup, &parsed(addresses).0);
+            let problems: Vec<_> = lookup.into_problems();
+            (
+                problems.iter().map(ToString::to_string).collect::<String>(),
+                found == Proxy::Direct,
+            )
+        };
+        let socks = ("HTTPS_PROXY", "socks5://p:1080");
+        for (addresses, exempt) in [
+            ("http://vault:8200", ""),
+            ("unix:///run/vault.sock", ""),
+            ("https://127.0.0.1:8200,https://localhost", ""),
+            ("https://vault.example.com", "EXAMPLE.com"),
+            ("https://10.1.2.3:8200", "10.0.0.0/8"),
+            ("https://vault", "*"),
+        ] {
+            let (problems, direct) = told(addresses, &[socks, ("NO_PROXY", exempt)]);
+            assert_eq!(problems, "", "{addresses} {exempt}");
+            assert!(direct, "{addresses}");
+        }
+        let (problems, _) = told(
+            "https://localhost,http://x,https://vault:8200",
+            &[socks, ("no_proxy", "example.com")],
+        );
+        assert_eq!(
+            problems,
+            format!("HTTPS_PROXY: {NOT_A_PROXY}; https://vault:8200 needs one")
+        );
+        let (problems, _) = told("http://vault", &[("http_proxy", "::")]);
+        assert!(problems.starts_with("http_proxy: "), "{problems}");
+        // The client's own setting is for every address.
+        let (problems, _) = told("http://localhost", &[("VAULT_PROXY_ADDR", "socks5://p")]);
+        assert_eq!(problems, format!("VAULT_PROXY_ADDR: {NOT_A_PROXY}"));
     }
 }

@@ -3,10 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::AuthSettings;
-use super::login::{AppRoleSettings, CreationPath, SecretIdSettings};
-use super::source::Source;
 use super::value::{Lookup, Value, api_path};
+use crate::auth::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
 use crate::cli::Cli;
 
 /// The settings of the login, if they are sound.
@@ -35,15 +33,70 @@ pub fn auth(cli: &Cli, lookup: &Lookup<'_>) -> Option<AuthSettings> {
             mount.strip_prefix("auth/").unwrap_or(&mount).to_owned()
         }
     };
-    let role_id = one_of(
-        lookup,
-        &[
-            Form::Flag("--role-id", cli.role_id.as_ref()),
-            Form::FlagFile("--role-id-file", cli.role_id_file.as_ref()),
-            Form::Variable("VAULT_ROLE_ID"),
-            Form::VariableFile("VAULT_ROLE_ID_FILE"),
-        ],
+    let role_id = role_id(cli, lookup);
+    let creation_path = creation_path(cli, lookup, &mount);
+    let secret_id = secret_id(cli, lookup, creation_path);
+    let secret_source = secret_id.as_ref().and_then(SecretIdSettings::source);
+    for source in role_id.iter().chain(secret_source) {
+        if let Err(problem) = source.check() {
+            lookup.wrong(&problem.setting, problem.words);
+        }
+    }
+    let from_stdin = |source: &Source| matches!(source, Source::StandardInput { .. });
+    if role_id.as_ref().is_some_and(from_stdin) && secret_source.is_some_and(from_stdin) {
+        lookup.wrong(
+            role_id.as_ref().map_or("", Source::setting),
+            "standard input can hold the role id or the secret id, not both",
+        );
+    }
+    let remove_file = lookup.switch(cli.remove_secret_id_file, "VAULTEXEC_REMOVE_SECRET_ID_FILE");
+    Some(AuthSettings::AppRole(AppRoleSettings {
+        mount,
+        role_id: role_id?,
+        secret_id: secret_id?,
+        remove_file,
+    }))
+}
+
+fn role_id(cli: &Cli, lookup: &Lookup<'_>) -> Option<Source> {
+    let forms = [
+        Form::Flag("--role-id", cli.role_id.as_ref()),
+        Form::FlagFile("--role-id-file", cli.role_id_file.as_ref()),
+        Form::Variable("VAULT_ROLE_ID"),
+        Form::VariableFile("VAULT_ROLE_ID_FILE"),
+    ];
+    let found = one_of(lookup, &forms);
+    if found.is_none() {
+        lookup.wrong(
+            "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
+            "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it",
+        );
+    }
+    found.map(|(source, _)| source)
+}
+
+fn creation_path(cli: &Cli, lookup: &Lookup<'_>, mount: &str) -> CreationPath {
+    let given = lookup.value(
+        "--wrapping-path",
+        cli.wrapping_path.as_ref(),
+        "VAULTEXEC_WRAPPING_PATH",
     );
+    given
+        .and_then(|value| api_path(&value, lookup))
+        .map_or_else(
+            || CreationPath::AnyRoleOf {
+                mount: mount.to_owned(),
+            },
+            CreationPath::Exactly,
+        )
+}
+
+/// The one form of the secret id that was meant.
+fn secret_id(
+    cli: &Cli,
+    lookup: &Lookup<'_>,
+    creation_path: CreationPath,
+) -> Option<SecretIdSettings> {
     let plain = one_of(
         lookup,
         &[
@@ -63,55 +116,6 @@ pub fn auth(cli: &Cli, lookup: &Lookup<'_>) -> Option<AuthSettings> {
             Form::VariableFile("VAULT_WRAPPED_SECRET_ID_FILE"),
         ],
     );
-    let creation_path = lookup
-        .value(
-            "--wrapping-path",
-            cli.wrapping_path.as_ref(),
-            "VAULTEXEC_WRAPPING_PATH",
-        )
-        .and_then(|value| api_path(&value, lookup))
-        .map_or_else(
-            || CreationPath::AnyRoleOf {
-                mount: mount.clone(),
-            },
-            CreationPath::Exactly,
-        );
-    let secret_id = secret_id(plain, wrapped, creation_path, lookup);
-    let Some((role_id, _)) = role_id else {
-        lookup.wrong(
-            "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
-            "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it",
-        );
-        return None;
-    };
-    let secret_id = secret_id?;
-    let secret_from_stdin = match &secret_id {
-        SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
-            matches!(source, Source::StandardInput { .. })
-        }
-        SecretIdSettings::None => false,
-    };
-    if secret_from_stdin && matches!(role_id, Source::StandardInput { .. }) {
-        lookup.wrong(
-            role_id.setting(),
-            "standard input can hold the role id or the secret id, not both",
-        );
-    }
-    Some(AuthSettings::AppRole(AppRoleSettings {
-        mount,
-        role_id,
-        secret_id,
-        remove_file: lookup.switch(cli.remove_secret_id_file, "VAULTEXEC_REMOVE_SECRET_ID_FILE"),
-    }))
-}
-
-/// The one form of the secret id that was meant.
-fn secret_id(
-    plain: Option<(Source, bool)>,
-    wrapped: Option<(Source, bool)>,
-    creation_path: CreationPath,
-    lookup: &Lookup<'_>,
-) -> Option<SecretIdSettings> {
     Some(match (plain, wrapped) {
         (None, None) => SecretIdSettings::None,
         (Some((plain, _)), None) => SecretIdSettings::Plain(plain),

@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use super::Config;
 use super::approle::auth;
 use super::bounds;
-use super::problem::Problem;
 use super::server::vault;
 use super::value::{Lookup, Value, api_path};
-use super::{ChildEnvironment, Config, OnExpiry};
+use crate::child_environment;
 use crate::cli::Cli;
 use crate::environment::Environment;
+use crate::error::Problem;
 use crate::postgres::Base;
 use crate::report::{Format, Level, Reporter};
+use crate::supervise::OnExpiry;
 use crate::sys::signal::Signal;
 
 /// Reads every setting. `at_terminal` says whether standard input is one.
@@ -80,7 +82,7 @@ pub fn gather(
         );
     }
     let keep = lookup.value("--keep-env", cli.keep_env.as_ref(), "VAULTEXEC_KEEP_ENV");
-    let keep = keep.map(|value| names(&value.text)).unwrap_or_default();
+    let keep = keep.map(|value| names(&value, &lookup)).unwrap_or_default();
     let clear = lookup.switch(cli.clear_env, "VAULTEXEC_CLEAR_ENV");
     let (Some(auth), Some(creds)) = (auth, creds) else {
         return Err(lookup.into_problems());
@@ -94,7 +96,7 @@ pub fn gather(
         auth,
         creds,
         base,
-        child_environment: ChildEnvironment { keep, clear },
+        child_environment: child_environment::Rules { keep, clear },
         on_expiry,
         lease_ttl,
         stop_signal,
@@ -131,11 +133,13 @@ fn report(cli: &Cli, lookup: &Lookup<'_>) -> Reporter {
             }
             level
         });
+    // More is asked for by -v, so that it never makes less of a level.
+    let level = level.unwrap_or(Level::Warn);
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => Level::Error,
-        (false, 0) => level.unwrap_or(Level::Warn),
-        (false, 1) => Level::Info,
-        (false, 2) => Level::Debug,
+        (false, 0) => level,
+        (false, 1) => level.max(Level::Info),
+        (false, 2) => level.max(Level::Debug),
         (false, _) => Level::Trace,
     };
     let format = lookup.value(
@@ -245,139 +249,23 @@ fn stop_signal(value: &Value, lookup: &Lookup<'_>) -> Option<Signal> {
     ends.then_some(signal)
 }
 
-fn names(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+/// Names of variables, or prefixes of names that end in `*`.
+fn names(value: &Value, lookup: &Lookup<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in value.text.split(',').map(str::trim) {
+        let sound = |character: char| !character.is_whitespace() && !"=*".contains(character);
+        if !name.strip_suffix('*').unwrap_or(name).chars().all(sound) {
+            // What stands behind the sign may be a secret.
+            let shown = name.split('=').next().unwrap_or_default();
+            let words = format!("{shown:?} is neither NAME nor PREFIX*, separated by commas");
+            lookup.wrong(&value.setting, words);
+        } else if !name.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::source::Source;
-    use crate::config::{AuthSettings, SecretIdSettings};
-    use crate::environment::Given;
-    use clap::Parser as _;
-
-    fn gathered(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {
-        let arguments = [&["vaultexec"], arguments, &["--", "true"]].concat();
-        let cli = Cli::try_parse_from(arguments).expect("a sound command line");
-        gather(&cli, &Given(environment.to_vec()), false).map_err(|problems| {
-            problems
-                .iter()
-                .map(|problem| format!("{problem}\n"))
-                .collect()
-        })
-    }
-
-    const NEEDED: [(&str, &str); 2] = [
-        ("VAULT_ROLE_ID", "r"),
-        ("VAULTEXEC_CREDS", "database/creds/x"),
-    ];
-
-    fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
-        [&NEEDED, more].concat()
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_official_client() {
-        let config = gathered(&[], &with(&[])).expect("valid");
-        assert_eq!(
-            config
-                .vault
-                .addresses
-                .first()
-                .map(ToString::to_string)
-                .as_deref(),
-            Some("https://127.0.0.1:8200")
-        );
-        assert_eq!(config.vault.timeout, Duration::from_secs(60));
-        assert_eq!(config.on_expiry, OnExpiry::Restart);
-        assert!(config.revoke && !config.strict_revoke && config.vault.follow_redirects);
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_told_together() {
-        let environment = vec![
-            ("VAULT_ADDR", "nonsense"),
-            ("VAULT_SKIP_VERIFY", "maybe"),
-            ("VAULTEXEC_STOP_SIGNAL", "NOPE"),
-            ("VAULT_CACERT", "/nowhere/ca.pem"),
-        ];
-        let problems =
-            gathered(&["--start-timeout", "soon"], &environment).expect_err("wrong on purpose");
-        for named in [
-            "VAULT_ADDR: ",
-            "VAULT_SKIP_VERIFY: ",
-            "VAULTEXEC_STOP_SIGNAL: ",
-            "VAULT_CACERT: cannot read /nowhere/ca.pem",
-            "--start-timeout: ",
-            "VAULT_ROLE_ID, VAULT_ROLE_ID_FILE): the role id is missing",
-            "--creds (VAULTEXEC_CREDS): it is missing",
-        ] {
-            assert!(problems.contains(named), "{named} in\n{problems}");
-        }
-    }
-
-    #[test]
-    fn a_flag_wins_and_two_forms_of_one_setting_are_refused() {
-        let environment = with(&[("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_FILE", "/f")]);
-        let problems = gathered(&[], &environment).expect_err("ambiguous");
-        assert!(
-            problems.contains("VAULT_SECRET_ID and VAULT_SECRET_ID_FILE: give only one"),
-            "{problems}"
-        );
-        assert!(gathered(&["--secret-id-file", "/g"], &environment).is_ok());
-        let environment = with(&[("VAULT_SECRET_ID", "s"), ("BAO_WRAPPED_SECRET_ID", "w")]);
-        let problems = gathered(&[], &environment).expect_err("ambiguous");
-        assert!(
-            problems.contains("BAO_WRAPPED_SECRET_ID: the secret id is given twice"),
-            "{problems}"
-        );
-        let config =
-            gathered(&["--wrapped-secret-id-file", "-"], &environment).expect("the flag wins");
-        let AuthSettings::AppRole(settings) = config.auth;
-        assert!(matches!(
-            settings.secret_id,
-            SecretIdSettings::Wrapped {
-                source: Source::StandardInput { .. },
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn paths_that_would_leave_the_api_are_refused() {
-        for path in [
-            "../sys/seal",
-            "database//creds",
-            "a?b",
-            "a#b",
-            "a%2e",
-            "/",
-            "a\nb",
-        ] {
-            let problems = gathered(&["--creds", path], &[("VAULT_ROLE_ID", "r")]).expect_err(path);
-            assert!(problems.starts_with("--creds: "), "{problems}");
-        }
-        let config =
-            gathered(&["--creds", "/v1/database/creds/x/"], &with(&[])).expect("tidied up");
-        assert_eq!(config.creds, "database/creds/x");
-    }
-
-    #[test]
-    fn signals_and_actions_are_read() {
-        let config = gathered(
-            &["--on-expiry", "signal:HUP", "--stop-signal", "int"],
-            &with(&[]),
-        )
-        .expect("valid");
-        assert_eq!(config.on_expiry, OnExpiry::Signal(Signal::HUP));
-        assert_eq!(config.stop_signal, Signal::INT);
-        assert!(gathered(&["--on-expiry", "signal:NOPE"], &with(&[])).is_err());
-        assert!(gathered(&["--stop-signal", "CONT"], &with(&[])).is_err());
-        assert!(gathered(&["--no-revoke", "--strict-revoke"], &with(&[])).is_err());
-    }
-}
+#[path = "gather_tests.rs"]
+mod tests;

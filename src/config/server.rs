@@ -1,6 +1,5 @@
 //! How to reach and trust the server, by the settings of the official client.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,11 +42,12 @@ pub fn vault(cli: &Cli, lookup: &Lookup<'_>, start_timeout: Duration) -> Setting
         }
         sound
     });
+    let addresses = parse_addresses(&address, lookup);
     Settings {
-        addresses: parse_addresses(&address, lookup),
+        proxy: proxy(lookup, &addresses),
+        addresses,
         namespace: namespace.map(|value| value.text),
         tls: tls(cli, lookup),
-        proxy: proxy(lookup),
         timeout,
         connect_timeout: bounds::CONNECT_TIMEOUT
             .min(timeout / 2)
@@ -58,100 +58,102 @@ pub fn vault(cli: &Cli, lookup: &Lookup<'_>, start_timeout: Duration) -> Setting
 }
 
 fn tls(cli: &Cli, lookup: &Lookup<'_>) -> TlsSettings {
-    let file = |flag: &str, given: Option<&OsString>, variable: &str| {
-        lookup.value(flag, given, variable).and_then(|value| {
-            let read = std::fs::read(&value.text);
-            let wrong = |error| {
-                lookup.wrong(
-                    &value.setting,
-                    format!("cannot read {}: {error}", value.text),
-                );
-            };
-            Some((read.map_err(wrong).ok()?, value))
-        })
+    TlsSettings {
+        authorities: authorities(cli, lookup),
+        identity: identity(cli, lookup),
+        server_name: server_name(cli, lookup),
+        skip_verify: lookup.switch(cli.tls_skip_verify, "VAULT_SKIP_VERIFY"),
+    }
+}
+
+/// The certificates to trust. A flag wins over every variable; else the order is the official
+/// client's: the PEM itself, then the file, then the folder.
+fn authorities(cli: &Cli, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
+    let file = |value: Value| Some((read(&value, lookup)?, value));
+    let folder = |value: Value| {
+        let pem = certificates_below(Path::new(&value.text));
+        Some((readable(pem, &value, lookup)?, value))
     };
-    let checked = |pem: Vec<u8>, setting: &str| match certificates(&pem) {
-        Ok(_) => Some(pem),
-        Err(words) => {
-            lookup.wrong(setting, words);
-            None
-        }
-    };
-    // The official client's order: the PEM itself, then the file, then the folder.
-    let bytes = cli
-        .ca_cert
-        .is_none()
-        .then(|| lookup.variable("VAULT_CACERT_BYTES"))
-        .flatten();
-    let authorities = match bytes {
-        Some(value) => checked(value.text.into_bytes(), &value.setting),
-        None => match file("--ca-cert", cli.ca_cert.as_ref(), "VAULT_CACERT") {
-            Some((pem, value)) => checked(pem, &value.setting),
-            None => lookup
-                .value("--ca-path", cli.ca_path.as_ref(), "VAULT_CAPATH")
-                .and_then(|value| match certificates_below(Path::new(&value.text)) {
-                    Ok(pem) => checked(pem, &value.setting),
-                    Err(error) => {
-                        lookup.wrong(
-                            &value.setting,
-                            format!("cannot read {}: {error}", value.text),
-                        );
-                        None
-                    }
-                }),
-        },
-    };
-    let certificate = file(
+    let (pem, value) = if cli.ca_cert.is_some() {
+        lookup
+            .value("--ca-cert", cli.ca_cert.as_ref(), "")
+            .and_then(file)
+    } else if cli.ca_path.is_some() {
+        lookup
+            .value("--ca-path", cli.ca_path.as_ref(), "")
+            .and_then(folder)
+    } else if let Some(value) = lookup.variable("VAULT_CACERT_BYTES") {
+        Some((value.text.clone().into_bytes(), value))
+    } else if let Some(value) = lookup.variable("VAULT_CACERT") {
+        file(value)
+    } else {
+        lookup.variable("VAULT_CAPATH").and_then(folder)
+    }?;
+    checked(pem, &value, lookup)
+}
+
+/// The client's own certificate and key, if there is one.
+fn identity(cli: &Cli, lookup: &Lookup<'_>) -> Option<Identity> {
+    let certificate = lookup.value(
         "--client-cert",
         cli.client_cert.as_ref(),
         "VAULT_CLIENT_CERT",
     );
-    let key = file("--client-key", cli.client_key.as_ref(), "VAULT_CLIENT_KEY");
-    let identity = match (certificate, key) {
-        (Some((certificate, value)), Some((key, keys_value))) => {
-            let identity = checked(certificate, &value.setting).map(|certificate| Identity {
-                certificate,
-                key: Sensitive::new(key),
-            });
-            if let Some(Err(words)) = identity.as_ref().map(check_identity) {
-                lookup.wrong(&keys_value.setting, words);
-            }
-            identity
-        }
-        (None, None) => None,
-        (Some(_), None) => {
-            lookup.wrong(
-                "--client-key (VAULT_CLIENT_KEY)",
-                "it is missing, and a client certificate is given",
-            );
-            None
-        }
-        (None, Some(_)) => {
-            lookup.wrong(
-                "--client-cert (VAULT_CLIENT_CERT)",
-                "it is missing, and a client key is given",
-            );
-            None
-        }
-    };
-    let server_name = lookup.value(
+    let key = lookup.value("--client-key", cli.client_key.as_ref(), "VAULT_CLIENT_KEY");
+    if certificate.is_some() && key.is_none() {
+        lookup.wrong(
+            "--client-key (VAULT_CLIENT_KEY)",
+            "it is missing, and a client certificate is given",
+        );
+    }
+    if certificate.is_none() && key.is_some() {
+        lookup.wrong(
+            "--client-cert (VAULT_CLIENT_CERT)",
+            "it is missing, and a client key is given",
+        );
+    }
+    let certificate = certificate.and_then(|value| checked(read(&value, lookup)?, &value, lookup));
+    let key = key.and_then(|value| Some((Sensitive::new(read(&value, lookup)?), value)));
+    let (certificate, (key, keys)) = (certificate?, key?);
+    let identity = Identity { certificate, key };
+    if let Err(words) = check_identity(&identity) {
+        lookup.wrong(&keys.setting, words);
+    }
+    Some(identity)
+}
+
+/// The name to check in place of the address's host.
+fn server_name(cli: &Cli, lookup: &Lookup<'_>) -> Option<String> {
+    let value = lookup.value(
         "--tls-server-name",
         cli.tls_server_name.as_ref(),
         "VAULT_TLS_SERVER_NAME",
-    );
-    let server_name = server_name.filter(|value| {
-        let address = value.text.parse::<std::net::IpAddr>().is_ok();
-        if address {
-            lookup.wrong(&value.setting, "it has to be a name, not an IP address");
-        }
-        !address
-    });
-    TlsSettings {
-        authorities,
-        identity,
-        server_name: server_name.map(|value| value.text),
-        skip_verify: lookup.switch(cli.tls_skip_verify, "VAULT_SKIP_VERIFY"),
+    )?;
+    if value.text.parse::<std::net::IpAddr>().is_ok() {
+        lookup.wrong(&value.setting, "it has to be a name, not an IP address");
+        return None;
     }
+    Some(value.text)
+}
+
+fn read(value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
+    readable(std::fs::read(&value.text), value, lookup)
+}
+
+/// What was read from the path that the value names.
+fn readable(read: std::io::Result<Vec<u8>>, value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
+    let wrong = |error| {
+        let words = format!("cannot read {}: {error}", value.text);
+        lookup.wrong(&value.setting, words);
+    };
+    read.map_err(wrong).ok()
+}
+
+/// The PEM text, if there are certificates in it.
+fn checked(pem: Vec<u8>, value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
+    let wrong = |words| lookup.wrong(&value.setting, words);
+    certificates(&pem).map_err(wrong).ok()?;
+    Some(pem)
 }
 
 /// All certificates of a folder, as one PEM text. Files that are something else are passed over.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::problem::{Problem, problem};
 use crate::environment::Environment;
+use crate::error::Problem;
 
 /// A value, and the names to call it by when it is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,9 @@ impl<'a> Lookup<'a> {
 
     /// Notes a problem; the setting counts as not given.
     pub fn wrong(&self, setting: &str, words: impl Into<String>) {
-        self.problems.borrow_mut().push(problem(setting, words));
+        self.problems
+            .borrow_mut()
+            .push(Problem::new(setting, words));
     }
 
     /// Everything that was wrong.

@@ -1,34 +1,16 @@
 //! What to do about a failure, where that does not depend on what was being done.
 
-use crate::vault::Failure;
+use crate::vault::{Failure, TlsFailure};
 
 /// The remedy for a failure that can happen to any request.
 #[must_use]
 pub fn for_failure(failure: &Failure) -> Option<String> {
     let hint = match failure {
-        Failure::Unreachable(_) => {
+        Failure::Unreachable { .. } => {
             "is the address right (--address, VAULT_ADDR) and the server up?"
         }
-        Failure::Tls(reason) if reason.contains("UnknownIssuer") => {
-            "name the certificate authority with --ca-cert (VAULT_CACERT)"
-        }
-        Failure::Tls(reason) if reason.contains("not valid for name") => {
-            "the server's certificate is for another name: --tls-server-name (VAULT_TLS_SERVER_NAME)"
-        }
-        Failure::Tls(reason) if reason.contains("CertificateRequired") => {
-            "the server asks for a client certificate: --client-cert (VAULT_CLIENT_CERT), --client-key (VAULT_CLIENT_KEY)"
-        }
-        Failure::Tls(reason) if reason.contains("corrupt message") => {
-            "this address may speak plain http: then it begins with http://"
-        }
-        Failure::Tls(reason) if reason.contains("speaks https") => {
-            "begin the address with https:// (--address, VAULT_ADDR)"
-        }
-        Failure::Refused {
-            status: 503,
-            errors,
-            ..
-        } if errors.iter().any(|words| words.contains("sealed")) => {
+        Failure::Tls { kind, .. } => return for_tls(*kind).map(str::to_owned),
+        failure if failure.is_sealed() => {
             "unseal the server, or allow more time with --start-timeout"
         }
         Failure::Refused { status: 501, .. } => "the server has to be initialised first",
@@ -36,6 +18,24 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+const fn for_tls(kind: TlsFailure) -> Option<&'static str> {
+    Some(match kind {
+        TlsFailure::UnknownIssuer => "name the certificate authority with --ca-cert (VAULT_CACERT)",
+        TlsFailure::AuthoritysOwn => {
+            "if it is the right one, name that very certificate with --ca-cert (VAULT_CACERT)"
+        }
+        TlsFailure::WrongName => {
+            "the server's certificate is for another name: --tls-server-name (VAULT_TLS_SERVER_NAME)"
+        }
+        TlsFailure::ClientCertificateWanted => {
+            "the server asks for a client certificate: --client-cert (VAULT_CLIENT_CERT), --client-key (VAULT_CLIENT_KEY)"
+        }
+        TlsFailure::NotTls => "this address may speak plain http: then it begins with http://",
+        TlsFailure::TlsWanted => "begin the address with https:// (--address, VAULT_ADDR)",
+        TlsFailure::Other => return None,
+    })
 }
 
 /// The line that a policy needs for `path`.

@@ -1,13 +1,15 @@
 //! Everything that can keep the child from running, as data; the words are made here, in one place.
 
 pub mod hints;
+mod problem;
+
+pub use problem::Problem;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use crate::config::Problem;
 use crate::exit::{self, Exit};
 use crate::sys::program::Unusable;
 use crate::sys::signal::Signal;

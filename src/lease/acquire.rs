@@ -134,7 +134,7 @@ fn explain(failure: Failure, path: &str, session: &Session) -> Error {
     let mount = path.split('/').next().unwrap_or(path);
     let role = path.rsplit('/').next().unwrap_or(path);
     let hint = match &failure {
-        Failure::Refused { status: 400, .. } if failure.says("unknown role") => {
+        failure if failure.is_role_unknown() => {
             Some(format!("is {role} the name of a role of the engine? `vault list {mount}/roles` shows them"))
         }
         Failure::Refused { status: 400 | 403, .. } if session.uses() == Some(0) => Some(
@@ -160,4 +160,46 @@ fn explain(failure: Failure, path: &str, session: &Session) -> Error {
         failure => hints::for_failure(failure),
     };
     Error::server("read credentials", path.to_owned(), failure, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lease::schedule::Step;
+    use crate::sensitive::Sensitive;
+    use crate::sys::clock::Moment;
+    use crate::vault::LoginAnswer;
+
+    #[test]
+    fn a_token_that_is_used_again_counts_from_its_last_renewal() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let now = Moment::now();
+        let login = LoginAnswer {
+            client_token: Sensitive::from("hvs.token"),
+            lease_duration: minutes(60),
+            renewable: true,
+            batch: false,
+            num_uses: None,
+        };
+        // The login was fifty minutes ago, and a renewal ten.
+        let session = Rc::new(Session::new(login, now - minutes(50)));
+        session.renewed_until(now + minutes(50));
+        let holding = Holdings::default().add_session(session);
+        let lease = Lease::new("database/creds/x/1".to_owned(), minutes(600), true);
+        let acquisition = Acquisition {
+            credentials: Credentials {
+                username: "user".to_owned(),
+                password: Sensitive::from("password"),
+            },
+            holding,
+            lease: Some(Rc::new(lease)),
+        };
+        let schedule = acquisition.schedule(None);
+        assert_eq!(schedule.expiry(), Some(now + minutes(50)));
+        let (due, step) = schedule.next().expect("a renewal");
+        assert_eq!(step, Step::Renew(Subject::Token, minutes(60)));
+        assert!(due > now + minutes(20), "it is not renewed at once");
+    }
 }

@@ -91,9 +91,7 @@ impl Renew for OnServer {
         session.spend_use();
         let looked = self.client.lookup_self(&session.token, limit).await;
         // A policy that forbids the question says nothing of the token.
-        !looked.is_err_and(|failure| {
-            failure.status() == Some(403) && failure.is_from_api() && !failure.is_policy()
-        })
+        !looked.is_err_and(|failure| failure.is_token_gone())
     }
 
     fn use_next_address(&self) {
@@ -307,24 +305,20 @@ enum Verdict {
 /// A lease or token that is gone is told apart from a server that is sick. A 400 alone says
 /// nothing: every error of a backend becomes one. What a gateway in front of it says is an outage.
 fn judge(subject: Subject, failure: &Failure) -> Verdict {
-    match failure.status().filter(|_| failure.is_from_api()) {
-        Some(403) => Verdict::Unclear,
-        // The server calls it an error of its own (500), but it will not pass.
-        Some(_) if failure.says("past the max TTL") => Verdict::Final(Cause::MaxTtl(subject)),
-        Some(400) if failure.says("not renewable") && !failure.says("not found") => {
-            Verdict::Final(Cause::NotRenewable(subject))
-        }
-        Some(400) if failure.says("lease not found") || failure.says("invalid lease") => {
-            Verdict::Final(Cause::Lost(subject))
-        }
-        // The lease is there, but the database has no such role any more: undefined_object.
-        Some(400) if subject == Subject::Lease && failure.says("SQLSTATE 42704") => {
-            Verdict::Final(Cause::Lost(subject))
-        }
-        Some(400) if subject == Subject::Token && failure.says("cannot be renewed") => {
-            Verdict::Final(Cause::NotRenewable(subject))
-        }
-        _ => Verdict::Passing,
+    let not_renewable = match subject {
+        Subject::Lease => failure.is_lease_not_renewable(),
+        Subject::Token => failure.is_token_not_renewable(),
+    };
+    if failure.status() == Some(403) && failure.is_from_api() {
+        Verdict::Unclear
+    } else if failure.is_past_max_ttl() {
+        Verdict::Final(Cause::MaxTtl(subject))
+    } else if not_renewable {
+        Verdict::Final(Cause::NotRenewable(subject))
+    } else if failure.is_lease_gone() {
+        Verdict::Final(Cause::Lost(subject))
+    } else {
+        Verdict::Passing
     }
 }
 

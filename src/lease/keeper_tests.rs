@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::lease::Grant;
+use crate::lease::schedule::Grant;
 use crate::report::{Format, Level};
 
 /// tokio's clock, which a test pauses: it jumps to the next timer when nothing else is to be done.
@@ -112,6 +112,7 @@ fn refused(status: u16, words: &str) -> Result<Renewed, Failure> {
     Err(Failure::Refused {
         status,
         errors: vec![words.to_owned()],
+        from_api: true,
         retry_after: None,
     })
 }
@@ -225,7 +226,24 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
             Some(Cause::MaxTtl(Subject::Lease)),
         ),
         (Err(Failure::Lost("reset".to_owned())), true, None),
-        (Err(Failure::Tls("expired".to_owned())), true, None),
+        (
+            Err(Failure::Tls {
+                kind: crate::vault::TlsFailure::Other,
+                reason: "expired".to_owned(),
+            }),
+            true,
+            None,
+        ),
+        (
+            Err(Failure::Refused {
+                status: 403,
+                errors: vec![],
+                from_api: false,
+                retry_after: None,
+            }),
+            false,
+            None,
+        ),
         (
             Err(Failure::malformed("a body", "that is not JSON")),
             true,

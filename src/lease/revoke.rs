@@ -192,7 +192,7 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
                 return;
             }
             // It is gone already, and its leases with it: revoking twice is no failure.
-            Err(failure) if failure.status() == Some(403) && failure.is_from_api() => {
+            Err(failure) if failure.is_token_gone() => {
                 report.info("the token is gone already");
                 holding.token.set(TokenState::Gone);
                 return;
@@ -225,7 +225,7 @@ async fn pause(
     let may_pass = failure.is_transient()
         || matches!(
             failure,
-            Failure::Lost(_) | Failure::Malformed { .. } | Failure::Tls(_)
+            Failure::Lost(_) | Failure::Malformed { .. } | Failure::Tls { .. }
         )
         || failure.status() == Some(400)
         || (failure.status().is_some() && !failure.is_from_api());

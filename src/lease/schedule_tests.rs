@@ -374,6 +374,27 @@ fn looking_now_renews_everything_that_can_be() {
 }
 
 #[test]
+fn a_deadline_that_comes_nearer_is_acted_on_again() {
+    let mut schedule = schedule(7200, 3600);
+    let at = |seconds| start() + Duration::from_secs(seconds);
+    schedule.fixed(Subject::Lease, Cause::MaxTtl(Subject::Lease), at(2500), 0.5);
+    assert!(matches!(schedule.next(), Some((_, Step::Act(found))) if found.at == at(3600)));
+    schedule.acted();
+    // Somebody revokes the token.
+    let lost = Cause::Lost(Subject::Token);
+    schedule.fixed(Subject::Token, lost, at(2900), 0.5);
+    let nearer = Deadline {
+        at: at(2900),
+        cause: lost,
+    };
+    assert!(
+        matches!(schedule.next(), Some((due, Step::Act(found))) if found == nearer && due <= at(2900))
+    );
+    schedule.acted();
+    assert_eq!(schedule.next(), None);
+}
+
+#[test]
 fn an_answer_that_hangs_leaves_time_for_another_try() {
     let schedule = schedule(7200, 3600);
     let at = |seconds| start() + Duration::from_secs(seconds);

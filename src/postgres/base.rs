@@ -6,6 +6,10 @@ use percent_encoding::percent_decode_str;
 /// Parameters that would overrule the credentials.
 const OVERRULING: [&str; 5] = ["user", "password", "passfile", "service", "servicefile"];
 
+/// Parameters that say where the database is. An empty one says nothing, and would still overrule
+/// what stands before it.
+const PLACE: [&str; 5] = ["host", "hostaddr", "port", "dbname", "sslmode"];
+
 /// A connection URL, taken apart. Its user and password are not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
@@ -17,7 +21,8 @@ pub struct Base {
     pub authority: String,
     /// From the first slash on, perhaps empty.
     pub path: String,
-    /// The parameters as they stand, without those that would overrule the credentials.
+    /// The parameters as they stand, without those that would overrule the credentials, and those
+    /// of the place that are empty.
     pub parameters: Vec<String>,
 }
 
@@ -49,9 +54,10 @@ impl Base {
         let mut had_credentials = user.is_some_and(|user| !user.is_empty());
         let mut parameters = Vec::new();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            if OVERRULING.contains(&name_of(parameter).as_str()) {
+            let (name, value) = decoded(parameter);
+            if OVERRULING.contains(&name.as_str()) {
                 had_credentials = true;
-            } else {
+            } else if !value.is_empty() || !PLACE.contains(&name.as_str()) {
                 parameters.push(parameter.to_owned());
             }
         }
@@ -62,12 +68,24 @@ impl Base {
             path: path.to_owned(),
             parameters,
         };
-        let sound =
-            |port: &String| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
-        if !base.hosts().iter().all(|(_, port)| sound(port)) {
+        if base.holds_control_characters() {
+            return Err("it holds a control character, percent-encoded");
+        }
+        let sound = |port: &str| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
+        let in_parameter = base.parameter("port").unwrap_or_default();
+        if !base.hosts().iter().all(|(_, port)| sound(port)) || !in_parameter.split(',').all(sound)
+        {
             return Err("a port in it is not a number from 1 to 65535");
         }
         Ok(base)
+    }
+
+    /// Whether something in it could not be a variable's value, or would drive a terminal.
+    fn holds_control_characters(&self) -> bool {
+        let mut parts = [&self.authority, &self.path]
+            .into_iter()
+            .chain(&self.parameters);
+        parts.any(|part| decode(part).contains(char::is_control))
     }
 
     /// Every host with its port, decoded; either may be empty.
@@ -96,22 +114,19 @@ impl Base {
     /// A parameter's value, decoded, if it is there and not empty. The last one counts.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let parameter = self
-            .parameters
-            .iter()
-            .rev()
-            .find(|parameter| name_of(parameter) == name)?;
-        let value = decode(parameter.split_once('=')?.1);
+        let mut all = self.parameters.iter().rev();
+        let value = all.find_map(|parameter| {
+            let (known, value) = decoded(parameter);
+            (known == name).then_some(value)
+        })?;
         (!value.is_empty()).then_some(value)
     }
 }
 
-fn name_of(parameter: &str) -> String {
-    decode(
-        parameter
-            .split_once('=')
-            .map_or(parameter, |(name, _)| name),
-    )
+/// A parameter's name and value.
+fn decoded(parameter: &str) -> (String, String) {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    (decode(name), decode(value))
 }
 
 fn decode(text: &str) -> String {
@@ -159,6 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_parameter_says_nothing_of_the_place() {
+        let base = Base::parse("postgresql://h/d?host=&port&x=&sslmode=&dbname=").expect("valid");
+        assert_eq!(base.parameters, ["x="]);
+    }
+
+    #[test]
+    fn control_characters_are_found_however_they_are_written() {
+        for url in [
+            "postgresql://h/a%00b",
+            "postgresql://h%0a/d",
+            "postgresql://h/d?host=%2Ftmp%7f",
+            "postgresql://h/d?x%1b=1",
+            "postgresql://h/d?application_name=a%0Db",
+            "postgresql://h/d?application_name=a\u{9b}b",
+        ] {
+            let words = Base::parse(url).expect_err(url);
+            assert!(words.contains("control character"), "{url}: {words}");
+        }
+        // What is replaced may hold what it likes.
+        assert!(Base::parse("postgresql://u:%00@h/d?password=%0a").is_ok());
+    }
+
+    #[test]
     fn anything_else_is_refused_without_being_shown() {
         for url in [
             "",
@@ -168,6 +206,7 @@ mod tests {
             "postgresql+://h",
             "postgresql://h:70000",
             "postgresql://h:hunter2/x",
+            "postgresql://h/x?port=hunter2",
             "postgresql://h/a b",
         ] {
             let words = Base::parse(url).expect_err(url);

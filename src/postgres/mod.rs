@@ -8,4 +8,4 @@ mod variables;
 
 pub use base::Base;
 pub use credentials::Credentials;
-pub use variables::{Variables, variables};
+pub use variables::variables;

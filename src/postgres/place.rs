@@ -32,22 +32,26 @@ impl Place {
                 .and_then(|value| value.into_string().ok());
             value.filter(|value| !value.is_empty())
         };
-        let (base_hosts, base_ports) = base.map_or((None, None), hosts_of);
+        let parameter = |name: &str| base.and_then(|base| base.parameter(name));
+        // As libpq has it: a parameter overrules what stands before the path.
+        let (hosts, ports) = base.map_or((None, None), hosts_of);
+        let base_hosts = parameter("host")
+            .or(hosts)
+            .or_else(|| parameter("hostaddr"));
         let host_from_base = base_hosts.is_some();
         let hosts = base_hosts
             .or_else(|| variable("PGHOST"))
             .or_else(|| variable("PGHOSTADDR"));
         let by_default = hosts.is_none();
-        let ports = base_ports
+        let ports = parameter("port")
+            .or(ports)
             .or_else(|| variable("PGPORT"))
             .or_else(|| by_default.then(|| DEFAULT_PORT.to_owned()));
-        let parameter = |name: &str| base.and_then(|base| base.parameter(name));
         Self {
             hosts: Some(hosts.unwrap_or_else(|| "localhost".to_owned())),
             ports,
-            database: base
-                .and_then(Base::database)
-                .or_else(|| parameter("dbname"))
+            database: parameter("dbname")
+                .or_else(|| base.and_then(Base::database))
                 .or_else(|| variable("PGDATABASE")),
             sslmode: parameter("sslmode").or_else(|| variable("PGSSLMODE")),
             host_from_base,
@@ -56,17 +60,15 @@ impl Place {
     }
 }
 
-/// The base's hosts and ports in the form of libpq's variables.
+/// The hosts and ports before the path, in the form of libpq's variables.
 fn hosts_of(base: &Base) -> (Option<String>, Option<String>) {
     let pairs = base.hosts();
     let join = |texts: Vec<&str>| {
         let some = texts.iter().any(|text| !text.is_empty());
         some.then(|| texts.join(","))
     };
-    let hosts = join(pairs.iter().map(|(host, _)| host.as_str()).collect());
-    let ports = join(pairs.iter().map(|(_, port)| port.as_str()).collect());
     (
-        hosts.or_else(|| base.parameter("host")),
-        ports.or_else(|| base.parameter("port")),
+        join(pairs.iter().map(|(host, _)| host.as_str()).collect()),
+        join(pairs.iter().map(|(_, port)| port.as_str()).collect()),
     )
 }

@@ -40,7 +40,8 @@ pub fn variables(
     let place = Place::find(base, environment);
     let mut notes = Vec::new();
     if place.by_default {
-        notes.push("nothing says where the database is: localhost:5432 is taken (set PGHOST or DATABASE_URL)".to_owned());
+        let port = place.ports.as_deref().unwrap_or_default();
+        notes.push(format!("nothing says where the database is: localhost:{port} is taken (set PGHOST or DATABASE_URL)"));
     }
     if base.is_some_and(|base| base.had_credentials) {
         notes.push(
@@ -87,61 +88,11 @@ fn url(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String 
     let user = encode(&credentials.username);
     let password = encode(credentials.password.expose());
     let mut parameters = base.map(|base| base.parameters.clone()).unwrap_or_default();
-    let in_parameters = |parameters: &[String], name: &str| {
-        parameters
-            .iter()
-            .any(|parameter| parameter.split('=').next() == Some(name))
-    };
-    let authority = match base {
-        // A base's own hosts stay as they are; a port that only a variable names is added.
-        Some(base) if !base.authority.is_empty() => match &place.ports {
-            Some(port)
-                if base.hosts().iter().all(|(_, port)| port.is_empty()) && !port.contains(',') =>
-            {
-                base.authority
-                    .split(',')
-                    .map(|host| format!("{host}:{port}"))
-                    .collect::<Vec<_>>()
-                    .join(",")
-            }
-            _ => base.authority.clone(),
-        },
-        Some(_) if in_parameters(&parameters, "host") => String::new(),
-        _ => {
-            let hosts = place.hosts.as_deref().unwrap_or("localhost");
-            if hosts.split(',').any(|host| host.starts_with(['/', '@'])) {
-                // A socket: as a parameter every client understands it.
-                parameters.push(format!("host={}", encode(hosts)));
-                parameters.extend(
-                    place
-                        .ports
-                        .as_ref()
-                        .map(|port| format!("port={}", encode(port))),
-                );
-                String::new()
-            } else {
-                authority(hosts, place.ports.as_deref())
-            }
-        }
-    };
-    let path = match base {
-        Some(base) if base.database().is_some() || in_parameters(&parameters, "dbname") => {
-            base.path.clone()
-        }
-        _ => place
-            .database
-            .as_deref()
-            .map(|name| format!("/{}", encode(name)))
-            .unwrap_or_default(),
-    };
-    if let Some(sslmode) = place
-        .sslmode
-        .as_deref()
-        .filter(|_| !in_parameters(&parameters, "sslmode"))
-    {
-        parameters.push(format!("sslmode={}", encode(sslmode)));
+    let authority = authority_of(base, place, &mut parameters);
+    let path = path_of(base, place);
+    if !has(base, "sslmode") {
+        parameters.extend(parameter("sslmode", place.sslmode.as_deref()));
     }
-    let path = if path.is_empty() { "/" } else { &path };
     let query = if parameters.is_empty() {
         String::new()
     } else {
@@ -150,28 +101,81 @@ fn url(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String 
     format!("{scheme}://{user}:{password}@{authority}{path}{query}")
 }
 
-fn authority(hosts: &str, ports: Option<&str>) -> String {
-    let ports: Vec<&str> = ports
-        .map(|ports| ports.split(',').collect())
-        .unwrap_or_default();
-    let one = |(index, host): (usize, &str)| {
-        let host = if host.contains(':') {
+/// Hosts and ports: a base's own stay as they are, and what it leaves open is filled in. What has
+/// no place before the path becomes a parameter.
+fn authority_of(base: Option<&Base>, place: &Place, parameters: &mut Vec<String>) -> String {
+    let hosts_before = base.map(Base::hosts).unwrap_or_default();
+    let before = base.map_or("", |base| base.authority.as_str());
+    let has_port = has(base, "port") || hosts_before.iter().any(|(_, port)| !port.is_empty());
+    let ports = place.ports.as_deref().filter(|_| !has_port);
+    if has(base, "host") {
+        parameters.extend(parameter("port", ports));
+        return before.to_owned();
+    }
+    if hosts_before.iter().any(|(host, _)| !host.is_empty()) {
+        // A colon without a port may end a host.
+        let hosts = before.split(',').map(|host| host.trim_end_matches(':'));
+        return match ports {
+            Some(ports) => with_ports(hosts.map(str::to_owned), ports),
+            None => before.to_owned(),
+        };
+    }
+    let hosts = place.hosts.as_deref().unwrap_or("localhost");
+    let ports = place.ports.as_deref().unwrap_or_default();
+    if hosts.split(',').any(|host| host.starts_with(['/', '@'])) {
+        // A socket: as a parameter every client understands it.
+        parameters.extend(parameter("host", Some(hosts)));
+        let open = !has(base, "port") && !ports.is_empty();
+        parameters.extend(parameter("port", open.then_some(ports)));
+        return String::new();
+    }
+    let hosts = hosts.split(',').map(|host| {
+        if host.contains(':') {
             format!("[{host}]")
         } else {
             encode(host)
-        };
-        let port = ports
-            .get(index)
-            .or_else(|| ports.first())
-            .filter(|port| !port.is_empty());
-        port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+        }
+    });
+    with_ports(hosts, ports)
+}
+
+/// The hosts, each with its port, or all with the one.
+fn with_ports(hosts: impl Iterator<Item = String>, ports: &str) -> String {
+    let ports: Vec<&str> = ports.split(',').collect();
+    let one = |(index, host): (usize, String)| {
+        let port = ports.get(index).or_else(|| ports.first());
+        match port.filter(|port| !port.is_empty()) {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        }
     };
-    hosts
-        .split(',')
-        .enumerate()
-        .map(one)
-        .collect::<Vec<_>>()
-        .join(",")
+    hosts.enumerate().map(one).collect::<Vec<_>>().join(",")
+}
+
+/// The database's name, from the slash on.
+fn path_of(base: Option<&Base>, place: &Place) -> String {
+    let path = match base {
+        Some(base) if base.database().is_some() || has(Some(base), "dbname") => base.path.clone(),
+        _ => place
+            .database
+            .as_deref()
+            .map(|name| format!("/{}", encode(name)))
+            .unwrap_or_default(),
+    };
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
+}
+
+/// Whether the base has a parameter that says something.
+fn has(base: Option<&Base>, name: &str) -> bool {
+    base.is_some_and(|base| base.parameter(name).is_some())
+}
+
+fn parameter(name: &str, value: Option<&str>) -> Option<String> {
+    Some(format!("{name}={}", encode(value?)))
 }
 
 fn encode(text: &str) -> String {
@@ -218,11 +222,20 @@ mod tests {
             .collect()
     }
 
+    /// A base, the environment, the URL and the variables expected.
+    type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
+    fn assert_rendered(cases: &[Case<'_>]) {
+        for (base, environment, url, variables) in cases {
+            let (rendered_url, all) = rendered(*base, environment);
+            assert_eq!(rendered_url, *url, "{base:?} {environment:?}");
+            assert_eq!(pg(&all), *variables, "{base:?} {environment:?}");
+        }
+    }
+
     #[test]
     fn either_form_alone_is_enough() {
-        /// A base, the environment, the URL and the variables expected.
-        type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, &'a str);
-        let cases: [Case<'_>; 10] = [
+        assert_rendered(&[
             (
                 None,
                 &[],
@@ -288,12 +301,87 @@ mod tests {
                 "postgresql://v-x:p@%2Ftmp/app",
                 "PGHOST=/tmp PGDATABASE=app ",
             ),
-        ];
-        for (base, environment, url, variables) in cases {
-            let (rendered_url, all) = rendered(base, environment);
-            assert_eq!(rendered_url, url, "{base:?} {environment:?}");
-            assert_eq!(pg(&all), variables, "{base:?} {environment:?}");
-        }
+        ]);
+    }
+
+    #[test]
+    fn what_a_base_leaves_open_is_filled_in_and_its_parameters_overrule() {
+        assert_rendered(&[
+            (
+                Some("postgresql://h1/app?host=/tmp"),
+                &[],
+                "postgresql://v-x:p@h1/app?host=/tmp",
+                "PGHOST=/tmp PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql://h1:1/app?port=2&dbname=other"),
+                &[("PGPORT", "3")],
+                "postgresql://v-x:p@h1:1/app?port=2&dbname=other",
+                "PGHOST=h1 PGPORT=2 PGDATABASE=other ",
+            ),
+            (
+                Some("postgresql:///app?hostaddr=10.0.0.1"),
+                &[("PGHOST", "db")],
+                "postgresql://v-x:p@10.0.0.1/app?hostaddr=10.0.0.1",
+                "PGHOST=10.0.0.1 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql:///app?host=&sslmode="),
+                &[("PGHOST", "db"), ("PGSSLMODE", "require")],
+                "postgresql://v-x:p@db/app?sslmode=require",
+                "PGHOST=db PGDATABASE=app PGSSLMODE=require ",
+            ),
+            // A port without a host.
+            (
+                Some("postgresql://:6000/app"),
+                &[("PGHOST", "db")],
+                "postgresql://v-x:p@db:6000/app",
+                "PGHOST=db PGPORT=6000 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql://:6000/app"),
+                &[("PGHOST", "/tmp")],
+                "postgresql://v-x:p@/app?host=%2Ftmp&port=6000",
+                "PGHOST=/tmp PGPORT=6000 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql://:6000/app"),
+                &[],
+                "postgresql://v-x:p@localhost:6000/app",
+                "PGHOST=localhost PGPORT=6000 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql:///app?port=6000"),
+                &[("PGHOST", "/tmp")],
+                "postgresql://v-x:p@/app?port=6000&host=%2Ftmp",
+                "PGHOST=/tmp PGPORT=6000 PGDATABASE=app ",
+            ),
+            // A host without a port.
+            (
+                Some("postgresql:///app?host=/tmp"),
+                &[("PGPORT", "6000")],
+                "postgresql://v-x:p@/app?host=/tmp&port=6000",
+                "PGHOST=/tmp PGPORT=6000 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql://h1/app?host=h2"),
+                &[("PGPORT", "6000")],
+                "postgresql://v-x:p@h1/app?host=h2&port=6000",
+                "PGHOST=h2 PGPORT=6000 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql://h1,[::1]:/app"),
+                &[("PGPORT", "1,2")],
+                "postgresql://v-x:p@h1:1,[::1]:2/app",
+                "PGHOST=h1,::1 PGPORT=1,2 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql:///app"),
+                &[("PGHOST", "a,b"), ("PGPORT", "1,2")],
+                "postgresql://v-x:p@a:1,b:2/app",
+                "PGHOST=a,b PGPORT=1,2 PGDATABASE=app ",
+            ),
+        ]);
     }
 
     #[test]

@@ -21,7 +21,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::child_environment;
-use crate::config::OnExpiry;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -29,7 +28,7 @@ use crate::lease::{self, Acquisition, Command};
 use crate::postgres::{self, Credentials};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
-use crate::supervise::{Event, Saying, Supply, look_before_child, matters_before_child};
+use crate::supervise::{Event, OnExpiry, Saying, Supply, look_before_child, matters_before_child};
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;

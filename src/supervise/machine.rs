@@ -1,13 +1,13 @@
 //! The decisions, as a state machine that can be drawn (see ARCHITECTURE.md). Pure: no clock, no
 //! process, no signal is touched.
 
-use crate::config::OnExpiry;
 use crate::exit::Exit;
 use crate::sys::reap::Change;
 use crate::sys::signal::Signal;
 use crate::sys::signals::{Origin, Received};
 
 use super::event::{Action, Event, Saying};
+use super::on_expiry::OnExpiry;
 use super::policy::{Topology, reaches_child};
 
 /// What the user has settled beforehand.

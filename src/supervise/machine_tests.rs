@@ -22,11 +22,14 @@ fn events() -> Vec<Event> {
         term(),
         signal(Signal::TERM, Origin::Process(77)),
         signal(Signal::INT, Origin::Kernel),
+        signal(Signal::HUP, Origin::Kernel),
+        signal(Signal::HUP, Origin::Process(1)),
         signal(Signal::USR1, Origin::Process(1)),
         signal(Signal::CHLD, Origin::Process(1)),
         Event::Child(Change::Exited(0)),
         Event::Child(Change::Exited(3)),
         Event::Child(Change::Killed(Signal::TERM)),
+        Event::Child(Change::Killed(Signal::HUP)),
         Event::Child(Change::Stopped(Signal::TSTP)),
         Event::Child(Change::Continued),
         Event::Resumed { child_too: false },
@@ -191,6 +194,54 @@ fn a_child_that_signals_its_parent_is_neither_answered_nor_taken_for_told() {
         []
     );
     assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+}
+
+/// A machine whose child was told to end for the sake of new credentials.
+fn restarting() -> Machine {
+    let mut machine = machine(OnExpiry::Restart);
+    let _asked = machine.handle(Event::Expiring);
+    let _stopping = machine.handle(Event::Acquired);
+    machine
+}
+
+#[test]
+fn a_hang_up_of_the_terminal_is_the_end_whenever_it_comes() {
+    let hang_up = signal(Signal::HUP, Origin::Kernel);
+    let mut stopping = restarting();
+    assert_eq!(stopping.handle(hang_up), []);
+    assert_eq!(
+        stopping.handle(Event::Child(Change::Exited(0))),
+        [Action::Finish(Exit::Code(0))]
+    );
+    let mut running = machine(OnExpiry::Restart);
+    assert_eq!(running.handle(hang_up), []);
+    assert_eq!(
+        running.handle(Event::Expiring),
+        [Action::Say(Saying::WillExpire)]
+    );
+}
+
+#[test]
+fn a_hup_that_a_process_sends_into_a_rotation_means_what_the_child_makes_of_it() {
+    let hup = signal(Signal::HUP, Origin::Process(1));
+    let mut dies = restarting();
+    assert_eq!(dies.handle(hup), [Action::Signal(Signal::HUP)]);
+    assert_eq!(
+        dies.handle(Event::Child(Change::Killed(Signal::HUP))),
+        [Action::Finish(Exit::Signal(Signal::HUP))]
+    );
+    // It reads its settings again, and ends for the rotation's sake.
+    let mut survives = restarting();
+    assert_eq!(survives.handle(hup), [Action::Signal(Signal::HUP)]);
+    assert_eq!(
+        survives.handle(Event::Child(Change::Exited(0))),
+        [Action::StartChild]
+    );
+    // The stop signal may be a HUP: then it is not somebody's wish.
+    assert_eq!(
+        restarting().handle(Event::Child(Change::Killed(Signal::HUP))),
+        [Action::StartChild]
+    );
 }
 
 #[test]

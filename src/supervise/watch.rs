@@ -144,7 +144,7 @@ pub async fn watch(
 }
 
 /// What has become of the child. Other processes that have changed, orphans that a PID 1 inherits
-/// or children that were there before, are buried with it.
+/// or children that were there before, are reaped with it.
 fn changes(child: &Child) -> Vec<Event> {
     let all = std::iter::from_fn(reap::next_change);
     all.filter(|(pid, _)| *pid == child.pid())

@@ -4,16 +4,15 @@
 use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
-use tokio::io::unix::AsyncFd;
 
+use super::mask;
+use super::pidfd::{Pidfd, signal_child};
 use super::reap::{self, Pid};
 use super::signal::Signal;
-use super::{mask, spawn};
 
 /// The name in the process table, so that `killall vaultexec` does not take it along.
 const NAME: &CStr = c"lease-guard";
@@ -23,27 +22,13 @@ const NAME: &CStr = c"lease-guard";
 pub struct Apart {
     pid: Pid,
     /// Opened while the pid could not be anybody else's.
-    watched: Option<Watched>,
+    pidfd: Option<Pidfd>,
 }
 
 impl Apart {
-    /// Ends it at once.
-    pub fn kill(&self) {
-        if let Some(watched) = &self.watched {
-            watched.signal(Signal::KILL);
-        }
-    }
-
-    /// Waits until it has ended, and ends it if that takes longer than `grace`: somebody may have
-    /// stopped it.
-    pub fn end(&self, grace: Duration) {
-        if let Some(watched) = self
-            .watched
-            .as_ref()
-            .filter(|watched| !watched.ends_within(grace))
-        {
-            watched.signal(Signal::KILL);
-        }
+    /// Ends it at once, and comes back when it has ended.
+    pub fn end(self) {
+        signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL);
         reap::until_ended(self.pid);
     }
 }
@@ -62,7 +47,7 @@ pub fn start(
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Apart {
             pid: child.as_raw(),
-            watched: Watched::open(child.as_raw()),
+            pidfd: Pidfd::open(child.as_raw()),
         }),
         ForkResult::Child => {
             if cut_off(&socket, secret).is_ok() {
@@ -133,82 +118,6 @@ fn wipe_environment(secret: impl Fn(&[u8]) -> bool) {
                 std::ptr::write_bytes((*entry).add(start), b'*', length);
             }
             entry = entry.add(1);
-        }
-    }
-}
-
-/// A process that is not ours to bury, by a descriptor that cannot come to mean another.
-#[derive(Debug)]
-pub struct Watched {
-    pid: Pid,
-    descriptor: OwnedFd,
-}
-
-impl Watched {
-    /// Opens the descriptor, if there is such a process and the kernel has such descriptors.
-    #[must_use]
-    pub fn open(pid: Pid) -> Option<Self> {
-        spawn::open_pidfd(pid).map(|descriptor| Self { pid, descriptor })
-    }
-
-    /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
-    pub fn signal(&self, signal: Signal) {
-        spawn::signal_by_pidfd(&self.descriptor, signal);
-    }
-
-    /// Continues it if it is stopped, so that it hears of what it was sent.
-    pub fn rouse(&self) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name before the state stands in parentheses and may hold anything.
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        if state == Some('T') {
-            self.signal(Signal::CONT);
-        }
-    }
-
-    /// Whether it has another user, group or capabilities than this process. With such a change the
-    /// kernel forgets the signal for a parent's death.
-    #[must_use]
-    pub fn has_changed_user(&self) -> bool {
-        let identity = |process: &str| {
-            let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-            let fields = ["Uid:", "Gid:", "CapPrm:"];
-            let lines = status.lines();
-            let lines = lines.filter(|line| fields.iter().any(|field| line.starts_with(field)));
-            Some(lines.collect::<Vec<_>>().join("\n"))
-        };
-        identity(&self.pid.to_string())
-            .zip(identity("self"))
-            .is_some_and(|(its, ours)| its != ours)
-    }
-
-    /// Whether it has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ends_within(Duration::ZERO)
-    }
-
-    fn ends_within(&self, time: Duration) -> bool {
-        let milliseconds = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
-        let mut poll = libc::pollfd {
-            fd: self.descriptor.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: `poll` is one valid entry.
-        unsafe { libc::poll(&raw mut poll, 1, milliseconds) == 1 }
-    }
-
-    /// Waits until it has ended.
-    pub async fn ended(&self) {
-        let Ok(descriptor) = self.descriptor.try_clone() else {
-            return;
-        };
-        // SAFETY: an owned descriptor stays open and the same for as long as it is registered.
-        if let Ok(descriptor) = unsafe { AsyncFd::register(descriptor) } {
-            let _readable = descriptor.readable().await;
         }
     }
 }

@@ -157,3 +157,26 @@ pub(super) fn with_blocked<T>(signal: Signal, action: impl FnOnce() -> T) -> T {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helping_thread_takes_no_signal_but_those_of_a_background_job() {
+        let status = std::thread::spawn(|| {
+            leave_signals_to_others();
+            std::fs::read_to_string("/proc/thread-self/status").expect("a status")
+        });
+        let status = status.join().expect("a thread");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = u64::from_str_radix(line.expect("a mask").trim(), 16).expect("a number");
+        let is_blocked = |number: i32| blocked & (1 << (number - 1)) != 0;
+        for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP] {
+            assert!(is_blocked(number), "{number}");
+        }
+        for number in [libc::SIGTTIN, libc::SIGTTOU] {
+            assert!(!is_blocked(number), "{number}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The only `waitpid` of the program.
 //!
 //! Two waiters would steal each other's statuses, so there is one. It takes whatever process has
-//! changed its state: as PID 1 that buries the orphans too.
+//! changed its state: as PID 1 that reaps the orphans too.
 
 use super::signal::Signal;
 
@@ -35,10 +35,11 @@ pub fn next_change() -> Option<(Pid, Change)> {
 
 /// Waits until one certain child has ended. For a child known to be ending.
 pub fn until_ended(pid: Pid) {
-    // Either the child has been buried, or there is no such child: both are what was wanted.
+    // Either the child has been waited for, or there is no such child: both are what was wanted.
     let _ended = wait(pid, 0);
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the only waiter")]
 fn wait(pid: Pid, options: libc::c_int) -> Option<(Pid, libc::c_int)> {
     loop {
         let mut status = 0;

@@ -18,6 +18,7 @@ impl Signal {
     /// A polite request to end.
     pub const TERM: Self = Self(libc::SIGTERM);
     /// A write to a pipe or socket that nobody reads.
+    #[cfg(test)]
     pub const PIPE: Self = Self(libc::SIGPIPE);
     /// A child changed its state.
     pub const CHLD: Self = Self(libc::SIGCHLD);
@@ -36,8 +37,10 @@ impl Signal {
     /// The terminal's window changed its size.
     pub const WINCH: Self = Self(libc::SIGWINCH);
     /// First of the user's own.
+    #[cfg(test)]
     pub const USR1: Self = Self(libc::SIGUSR1);
     /// Second of the user's own.
+    #[cfg(test)]
     pub const USR2: Self = Self(libc::SIGUSR2);
 
     /// The signal with this number, if there is one. Also of those that the C library keeps for

@@ -5,7 +5,7 @@
 //! two only async-signal-safe calls are made, on memory that was laid out before.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, fork, getpid, pipe2};
 
+use super::pidfd::{Pidfd, signal_child};
 use super::reap::Pid;
 use super::signal::Signal;
 use super::signals::{Received, Signals};
@@ -87,13 +88,12 @@ fn c_string(text: &OsStr) -> Result<CString, HasNul> {
     CString::new(text.as_bytes()).map_err(|_| HasNul)
 }
 
-/// A child that has not been buried yet.
+/// A child that has not been waited for yet.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    /// Names the process itself, not its number. Absent where the kernel has no pidfd: then the
-    /// number is used, which cannot be anybody else's as long as the child is not buried.
-    pidfd: Option<OwnedFd>,
+    /// Absent where the kernel has no such descriptors.
+    pidfd: Option<Pidfd>,
     /// Where it says why it could not execute the program.
     failure: OwnedFd,
 }
@@ -115,13 +115,7 @@ impl Child {
 
     /// Sends it a signal. One that may not be sent, or comes too late, is of no consequence.
     pub fn signal(&self, signal: Signal) {
-        match &self.pidfd {
-            Some(pidfd) => signal_by_pidfd(pidfd, signal),
-            None => {
-                // SAFETY: a plain system call on numbers.
-                unsafe { libc::kill(self.pid, signal.number()) };
-            }
-        }
+        signal_child(self.pid, self.pidfd.as_ref(), signal);
     }
 }
 
@@ -172,35 +166,9 @@ pub fn spawn(
     let pid = child.as_raw();
     Ok(Child {
         pid,
-        pidfd: open_pidfd(pid),
+        pidfd: Pidfd::open(pid),
         failure: failure_reader,
     })
-}
-
-/// Opens a descriptor that names the process.
-pub(super) fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
-    // SAFETY: a plain system call on numbers. The kernel sets CLOEXEC on the new descriptor.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let descriptor = RawFd::try_from(descriptor)
-        .ok()
-        .filter(|&descriptor| descriptor >= 0)?;
-    // SAFETY: the descriptor is new and nobody else's.
-    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// Sends a signal to the process that a descriptor names.
-pub(super) fn signal_by_pidfd(pidfd: &OwnedFd, signal: Signal) {
-    let (descriptor, info) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
-    // SAFETY: a plain system call on numbers; a null siginfo is allowed.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            descriptor,
-            signal.number(),
-            info,
-            0,
-        )
-    };
 }
 
 /// The program laid out as `execve(2)` takes it.

@@ -8,15 +8,14 @@ use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
 use super::document::Document;
-use super::failure::{Failure, NOT_THE_API};
+use super::failure::{Failure, TlsFailure};
 use super::request::Request;
+use super::tls::AUTHORITYS_OWN;
 
 /// No answer of the API comes near this. What is longer is not read to its end.
 const LARGEST_ANSWER: usize = 1 << 20;
 /// The server's own words are shown up to this many characters each.
 const LONGEST_WORDS: usize = 300;
-/// What is said of an address that does not even refuse.
-pub const NO_CONNECTION: &str = "no connection in time";
 
 /// The target of a redirect, if this is one.
 pub(super) fn redirect(response: &Response) -> Option<Result<String, Failure>> {
@@ -47,13 +46,11 @@ pub(super) async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec
 }
 
 /// The server's own words, capped, and without the secrets of the request should it echo them.
-pub(super) fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
-    let Some(document) = Document::parse(body)
+/// Nothing where it is not the API that has answered.
+pub(super) fn words(body: &[u8], request: &Request<'_>) -> Option<Vec<String>> {
+    let document = Document::parse(body)
         .ok()
-        .filter(|document| document.has("errors"))
-    else {
-        return vec![NOT_THE_API.to_owned()];
-    };
+        .filter(|document| document.has("errors"))?;
     let secrets: Vec<&str> = request
         .token
         .map(|token| token.expose().as_str())
@@ -81,13 +78,8 @@ pub(super) fn words(body: &[u8], request: &Request<'_>) -> Vec<String> {
         // A backend's error is a list of its own, over several lines.
         capped.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    document
-        .texts("errors")
-        .into_iter()
-        .take(5)
-        .map(clean)
-        .filter(|words| !words.is_empty())
-        .collect()
+    let errors = document.texts("errors").into_iter().take(5).map(clean);
+    Some(errors.filter(|words| !words.is_empty()).collect())
 }
 
 /// Whether this is what the server says to whoever speaks http where it listens for https.
@@ -117,27 +109,79 @@ fn http_date(value: &str) -> Option<SystemTime> {
 }
 
 pub(super) fn classify(error: &reqwest::Error) -> Failure {
-    if let Some(tls) = tls_error(error) {
-        return Failure::Tls(tls);
+    // Whether our certificate is accepted is heard with the first answer. Anything else that comes
+    // then comes after the request was sent.
+    if let Some(tls) = tls_error(error)
+        && (error.is_connect() || refuses_ours(tls))
+    {
+        let kind = kind(tls);
+        let reason = match kind {
+            TlsFailure::AuthoritysOwn => {
+                "the server's certificate is an authority's own".to_owned()
+            }
+            _ => tls.to_string(),
+        };
+        return Failure::Tls { kind, reason };
     }
     if error.is_builder() {
-        return Failure::malformed("a path", "that makes no request");
+        return Failure::NotSent("it is no request that HTTP knows");
     }
     if error.is_connect() {
-        let reason = if error.is_timeout() {
-            NO_CONNECTION.to_owned()
+        let silent = error.is_timeout();
+        let reason = if silent {
+            "no connection in time".to_owned()
         } else {
             reason(error)
         };
-        return Failure::Unreachable(reason);
+        return Failure::Unreachable { reason, silent };
     }
     Failure::Lost(reason(error))
 }
 
-/// The words of the TLS library, if it is what failed.
-fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+/// Whether the server does not accept our certificate, or the lack of one.
+fn refuses_ours(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+    )
+}
+
+fn kind(error: &rustls::Error) -> TlsFailure {
+    use rustls::{AlertDescription, CertificateError};
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            TlsFailure::UnknownIssuer
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => TlsFailure::WrongName,
+        rustls::Error::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string() == AUTHORITYS_OWN =>
+        {
+            TlsFailure::AuthoritysOwn
+        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            TlsFailure::ClientCertificateWanted
+        }
+        rustls::Error::InvalidMessage(_) => TlsFailure::NotTls,
+        _ => TlsFailure::Other,
+    }
+}
+
+/// The error of the TLS library, if it is what failed.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls.to_string());
+        return Some(tls);
     }
     // An error of the system's that holds another one does not call it its source.
     let held = error
@@ -168,6 +212,7 @@ pub(super) fn seconds(duration: Duration) -> String {
         .trim_end_matches(".0")
         .to_owned()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +240,7 @@ mod tests {
             r#"{{"errors":["bad hunter2 and hvs.token\n\t* x","{}"]}}"#,
             "y".repeat(10_000)
         );
-        let words = words(body.as_bytes(), &request);
+        let words = words(body.as_bytes(), &request).expect("the API's words");
         assert_eq!(
             words.first().map(String::as_str),
             Some("bad REDACTED and REDACTED * x")

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::answer::{bounded_body, classify, redirect, retry_after, seconds, speaks_https, words};
 use super::document::Document;
 use super::endpoint::{Endpoint, Endpoints, below};
-use super::failure::Failure;
+use super::failure::{Failure, TlsFailure};
 use super::request::{Answer, Request};
 use super::settings::Settings;
 use crate::report::Reporter;
@@ -115,32 +115,28 @@ impl Client {
 
     async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let Some(endpoint) = self.endpoint() else {
-            return Err(Failure::Unreachable("no address".to_owned()));
+            return Err(Failure::NotSent("there is no address"));
         };
         let url = below(&endpoint.base, request.path);
         let mut response = self
             .once(&endpoint.http, url.clone(), endpoint.host.as_ref(), request)
             .await
-            .map_err(|failure| match failure {
-                Failure::Unreachable(reason) => {
-                    Failure::Unreachable(format!("{}: {reason}", endpoint.shown))
-                }
-                other => other,
-            })?;
+            .map_err(|failure| failure.at(&endpoint.shown))?;
         if let Some(location) = redirect(&response) {
             let target = self.redirected(&url, &location?)?;
-            self.report.debug(format_args!(
-                "redirected to {}",
-                target.origin().ascii_serialization()
-            ));
+            let shown = target.origin().ascii_serialization();
+            self.report.debug(format_args!("redirected to {shown}"));
             let same = target.host() == url.host()
                 && target.port_or_known_default() == url.port_or_known_default();
-            response = if same {
-                self.once(&endpoint.http, target, endpoint.host.as_ref(), request)
-                    .await?
+            let (http, host) = if same {
+                (&endpoint.http, endpoint.host.as_ref())
             } else {
-                self.once(&self.tcp, target, None, request).await?
+                (&self.tcp, None)
             };
+            response = self
+                .once(http, target, host, request)
+                .await
+                .map_err(|failure| failure.at(&shown))?;
             if redirect(&response).is_some() {
                 return Err(Failure::Redirect("more than one in a row".to_owned()));
             }
@@ -160,13 +156,16 @@ impl Client {
             });
         }
         if status == 400 && speaks_https(&body) {
-            return Err(Failure::Tls(
-                "this address speaks https, not http".to_owned(),
-            ));
+            return Err(Failure::Tls {
+                kind: TlsFailure::TlsWanted,
+                reason: "this address speaks https, not http".to_owned(),
+            });
         }
+        let errors = words(&body, request);
         Err(Failure::Refused {
             status,
-            errors: words(&body, request),
+            from_api: errors.is_some(),
+            errors: errors.unwrap_or_default(),
             retry_after,
         })
     }
@@ -204,7 +203,7 @@ impl Client {
         }
         if let Some(token) = request.token {
             let mut value = HeaderValue::from_str(token.expose())
-                .map_err(|_| Failure::malformed("a token", "that cannot be sent"))?;
+                .map_err(|_| Failure::NotSent("the token holds what a header may not"))?;
             value.set_sensitive(true);
             builder = builder.header("x-vault-token", value);
         }

@@ -41,11 +41,7 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Makes the HTTP clients. Nothing is sent yet.
     pub fn build(settings: &Settings) -> Result<Self, String> {
-        let needs_tls = settings
-            .addresses
-            .iter()
-            .any(|address| matches!(address, Address::Tcp(url) if url.scheme() == "https"));
-        let tls = tls::configure(&settings.tls, needs_tls)?;
+        let tls = tls::configure(&settings.tls, &settings.proxy)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))
@@ -67,13 +63,13 @@ impl Endpoints {
                     (base, build(builder().unix_socket(path.clone()))?, None)
                 }
                 Address::Tcp(url) => match &settings.tls.server_name {
-                    Some(name) if url.scheme() == "https" => {
+                    // By way of a proxy the URL stays, since that is what the proxy is told: the name
+                    // is then not asked for, and only checked.
+                    Some(name) if url.scheme() == "https" && !settings.proxy.stands_before(url) => {
                         let (base, host) = renamed(url, name)?;
                         let resolver =
                             Arc::new(Elsewhere(url.host_str().unwrap_or_default().to_owned()));
-                        let builder =
-                            with_proxy(builder().dns_resolver(resolver), &settings.proxy)?;
-                        (base, build(builder)?, Some(host))
+                        (base, build(builder().dns_resolver(resolver))?, Some(host))
                     }
                     _ => (url.clone(), tcp.clone(), None),
                 },

@@ -3,18 +3,47 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::wording::plain;
 use crate::sys::signal::Signal;
 
-/// What stands for the server's own words where something else has answered in its place.
-pub(super) const NOT_THE_API: &str = "the answer is not from the API";
+/// Why there is no connection that both sides trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// Nobody that is trusted stands behind the server's certificate.
+    UnknownIssuer,
+    /// The server's certificate is an authority's own.
+    AuthoritysOwn,
+    /// The server's certificate is for another name.
+    WrongName,
+    /// The server asks for a client certificate.
+    ClientCertificateWanted,
+    /// What answers does not speak TLS.
+    NotTls,
+    /// The server speaks TLS, and was spoken to without.
+    TlsWanted,
+    /// Anything else; the reason says it.
+    Other,
+}
 
 /// One request that did not give a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The request was never sent: refused, no such host, no connection in time.
-    Unreachable(String),
+    Unreachable {
+        /// The system's words.
+        reason: String,
+        /// Whether nothing answered at all, not even with a refusal.
+        silent: bool,
+    },
     /// The server's or our certificate is not accepted, or it speaks no TLS. Nothing was sent.
-    Tls(String),
+    Tls {
+        /// What that means.
+        kind: TlsFailure,
+        /// The TLS library's words.
+        reason: String,
+    },
+    /// The request cannot be put into HTTP. Nothing was sent.
+    NotSent(&'static str),
     /// The request was sent and no whole answer came. The server may have acted.
     Lost(String),
     /// The server answered with an error.
@@ -23,6 +52,8 @@ pub enum Failure {
         status: u16,
         /// The server's own words, capped.
         errors: Vec<String>,
+        /// Whether it was the API that answered, and not something in front of it.
+        from_api: bool,
         /// How long it asks us to wait, if it says so.
         retry_after: Option<Duration>,
     },
@@ -49,27 +80,11 @@ impl Failure {
         }
     }
 
-    /// Whether the server said something like this.
-    #[must_use]
-    pub fn says(&self, words: &str) -> bool {
-        match self {
-            Self::Refused { errors, .. } => errors.iter().any(|error| error.contains(words)),
-            _ => false,
-        }
-    }
-
     /// Whether it is the API that has refused the request, and not something in front of it: a
     /// gateway's 403 says nothing of a token, nor its 400 of a lease.
     #[must_use]
-    pub fn is_from_api(&self) -> bool {
-        self.status().is_some() && !self.says(NOT_THE_API)
-    }
-
-    /// Whether a policy forbids the request. The same status for a token that the server does not
-    /// know has other words: Vault's tell of two errors, OpenBao's of none.
-    #[must_use]
-    pub fn is_policy(&self) -> bool {
-        self.status() == Some(403) && self.says("1 error occurred")
+    pub const fn is_from_api(&self) -> bool {
+        matches!(self, Self::Refused { from_api: true, .. })
     }
 
     /// Whether the same request may succeed later, and the server has said or shown that it did
@@ -77,7 +92,7 @@ impl Failure {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable { .. } => true,
             Self::Refused { status, .. } => {
                 // 412 replication lag, 429 quota, 472 and 473 standby kinds, 5xx. Not 501: a
                 // server that is not initialised does not become so by waiting.
@@ -107,6 +122,21 @@ impl Failure {
         }
     }
 
+    /// The same, with the address that no connection could be made to.
+    pub(super) fn at(self, address: &str) -> Self {
+        match self {
+            Self::Unreachable { reason, silent } => Self::Unreachable {
+                reason: format!("{address}: {reason}"),
+                silent,
+            },
+            Self::Tls { kind, reason } => Self::Tls {
+                kind,
+                reason: format!("{address}: {reason}"),
+            },
+            other => other,
+        }
+    }
+
     /// A field that is not what it must be.
     pub(crate) fn malformed(field: impl Into<String>, problem: &'static str) -> Self {
         Self::Malformed {
@@ -119,13 +149,22 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(reason) => write!(formatter, "cannot reach the server: {reason}"),
-            Self::Tls(reason) => write!(formatter, "no trusted connection: {reason}"),
+            Self::Unreachable { reason, .. } => {
+                write!(formatter, "cannot reach the server: {reason}")
+            }
+            Self::Tls { reason, .. } => write!(formatter, "no trusted connection: {reason}"),
+            Self::NotSent(reason) => write!(formatter, "the request cannot be sent: {reason}"),
             Self::Lost(reason) => write!(formatter, "the answer was lost: {reason}"),
+            Self::Refused {
+                status,
+                from_api: false,
+                ..
+            } => write!(formatter, "the answer is not from the API ({status})"),
             Self::Refused { status, errors, .. } if errors.is_empty() => {
                 write!(formatter, "the server answered {status} without a reason")
             }
             Self::Refused { status, errors, .. } => {
+                let errors: Vec<_> = errors.iter().map(|error| plain(error)).collect();
                 write!(formatter, "{} ({status})", errors.join("; "))
             }
             Self::Malformed { field, problem } => {
@@ -145,6 +184,7 @@ mod tests {
         Failure::Refused {
             status,
             errors: vec![],
+            from_api: true,
             retry_after: None,
         }
     }
@@ -161,10 +201,14 @@ mod tests {
 
     #[test]
     fn a_lost_answer_is_never_simply_tried_again() {
+        let away = Failure::Unreachable {
+            reason: String::new(),
+            silent: false,
+        };
         let lost = Failure::Lost(String::new());
         assert!(!lost.is_transient());
         assert!(lost.may_have_acted());
-        assert!(!Failure::Unreachable(String::new()).may_have_acted());
+        assert!(!away.may_have_acted());
         assert!(!refused(503).may_have_acted());
     }
 }

@@ -12,12 +12,13 @@ mod patience;
 mod request;
 mod settings;
 mod tls;
+mod wording;
 
-pub use api::{LoginAnswer, Renewed, Revoked, SecretAnswer, WrappingInfo};
+pub use api::{LoginAnswer, Renewed, Revoked};
 pub use backoff::full_jitter;
 pub use client::Client;
 pub use document::Document;
-pub use failure::Failure;
+pub use failure::{Failure, TlsFailure};
 pub use patience::Patience;
-pub use settings::{Address, Identity, Proxy, Settings, TlsSettings};
+pub use settings::{Address, Identity, Proxy, Settings, TlsSettings, is_exempt};
 pub use tls::{certificates, check_identity};

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
-use super::answer::NO_CONNECTION;
 use super::backoff::full_jitter;
 use super::client::Client;
 use super::failure::Failure;
@@ -65,7 +64,8 @@ impl<'a> Patience<'a> {
     }
 
     /// Makes the attempt, and again while it fails in a way that may pass, `retry` agrees, and
-    /// there is time. Every address of the client gets its turn.
+    /// there is time. Every address of the client gets its turn. A certificate that is not accepted
+    /// is final, but nothing was sent: the other addresses are asked once before.
     ///
     /// # Errors
     /// The last attempt's, or [`Failure::Interrupted`] when a signal came before the next one.
@@ -80,6 +80,7 @@ impl<'a> Patience<'a> {
         Attempt: Future<Output = Result<T, Failure>>,
     {
         let mut tries = 0u32;
+        let mut untrusted = None;
         loop {
             if let Some(signal) = self.interrupt.signal() {
                 return Err(Failure::Interrupted(signal));
@@ -89,30 +90,26 @@ impl<'a> Patience<'a> {
                 Err(failure) => failure,
             };
             let left = self.left();
-            if !retry(&failure) || self.max_retries.is_some_and(|most| tries >= most) {
+            if matches!(failure, Failure::Tls { .. }) {
+                untrusted.get_or_insert_with(|| failure.clone());
+            } else if !retry(&failure) {
                 return Err(failure);
             }
             // With several addresses the others are asked before there is any waiting.
             let round = tries / client.addresses();
+            let all_asked = (tries + 1).is_multiple_of(client.addresses());
+            let enough = self.max_retries.is_some_and(|most| tries >= most);
+            if enough || (all_asked && untrusted.is_some()) {
+                return Err(untrusted.unwrap_or(failure));
+            }
             client.use_next_address();
             tries += 1;
-            let delay = if tries.is_multiple_of(client.addresses())
-                || failure.retry_after().is_some()
-            {
+            let delay = if all_asked || failure.retry_after().is_some() {
                 full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
             } else {
                 Duration::ZERO
             };
-            // Less time than a connection may take would end in the middle of one, and look like an
-            // answer that was lost.
-            let silent =
-                matches!(&failure, Failure::Unreachable(reason) if reason.ends_with(NO_CONNECTION));
-            let needed = if silent {
-                delay + client.connect_timeout
-            } else {
-                delay
-            };
-            if needed >= left {
+            if delay + least_time(client, &failure) >= left {
                 return Err(failure);
             }
             if !delay.is_zero() {
@@ -151,6 +148,102 @@ impl<'a> Patience<'a> {
             self.report.debug(message);
         } else {
             self.report.warn(message);
+        }
+    }
+}
+
+/// The time that another try after this failure takes at least. Less than a connection may take would
+/// end in the middle of one, and look like an answer that was lost.
+fn least_time(client: &Client, failure: &Failure) -> Duration {
+    match failure {
+        Failure::Unreachable { silent: true, .. } => client.connect_timeout,
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::{Address, Proxy, Settings, TlsSettings};
+    use std::collections::VecDeque;
+
+    fn client(addresses: usize) -> Client {
+        let address = |index| reqwest::Url::parse(&format!("http://h{index}")).expect("a URL");
+        let settings = Settings {
+            addresses: (0..addresses)
+                .map(|index| Address::Tcp(address(index)))
+                .collect(),
+            namespace: None,
+            tls: TlsSettings::default(),
+            proxy: Proxy::Direct,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            max_retries: None,
+            follow_redirects: true,
+        };
+        Client::new(&settings, Reporter::default()).expect("a client")
+    }
+
+    /// What becomes of attempts that fail like this, one after the other, and then succeed; and how
+    /// many were made.
+    async fn insisted(
+        addresses: usize,
+        max_retries: Option<u32>,
+        failures: &[Failure],
+    ) -> (Result<(), Failure>, usize) {
+        let interrupt = Interrupt::default();
+        let report = Reporter {
+            level: crate::report::Level::Error,
+            ..Reporter::default()
+        };
+        let patience = Patience::new(Duration::from_secs(30), max_retries, report, &interrupt);
+        let mut left: VecDeque<_> = failures.iter().cloned().collect();
+        let mut made = 0;
+        let result = patience
+            .insist(&client(addresses), "try", Failure::is_transient, || {
+                made += 1;
+                std::future::ready(left.pop_front().map_or(Ok(()), Err))
+            })
+            .await;
+        (result, made)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_accepted_is_final_once_each_address_was_asked() {
+        /// How many addresses and retries, the failures in turn, the result and how many were used.
+        type Case<'a> = (
+            usize,
+            Option<u32>,
+            &'a [Failure],
+            Result<(), Failure>,
+            usize,
+        );
+        let tls = |words: &str| Failure::Tls {
+            kind: crate::vault::TlsFailure::Other,
+            reason: words.to_owned(),
+        };
+        let away = Failure::Unreachable {
+            reason: "away".to_owned(),
+            silent: false,
+        };
+        let no = Failure::Redirect("no".to_owned());
+        let cases: [Case<'_>; 9] = [
+            (1, None, &[tls("a")], Err(tls("a")), 1),
+            (2, None, &[tls("a")], Ok(()), 2),
+            (3, None, &[tls("a"), tls("b")], Ok(()), 3),
+            (2, None, &[tls("a"), tls("b")], Err(tls("a")), 2),
+            (2, None, &[tls("a"), away.clone()], Err(tls("a")), 2),
+            (2, None, &[away.clone(), tls("b")], Err(tls("b")), 2),
+            (2, None, &[tls("a"), no.clone()], Err(no), 2),
+            (2, Some(0), &[tls("a")], Err(tls("a")), 1),
+            (2, None, &[away.clone(), away.clone()], Ok(()), 3),
+        ];
+        for (addresses, retries, failures, result, made) in cases {
+            assert_eq!(
+                insisted(addresses, retries, failures).await,
+                (result, made),
+                "{addresses} {failures:?}"
+            );
         }
     }
 }

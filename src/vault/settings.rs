@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
 /// Where a server listens.
@@ -69,6 +70,37 @@ pub enum Proxy {
         /// A list of hosts, domains and networks, separated by commas.
         except: String,
     },
+}
+
+impl Proxy {
+    /// Whether requests to this URL go by way of it.
+    #[must_use]
+    pub fn stands_before(&self, url: &Url) -> bool {
+        match self {
+            Self::Direct => false,
+            Self::Always(_) => true,
+            Self::Environment {
+                http,
+                https,
+                except,
+            } => {
+                let proxy = match url.scheme() {
+                    "https" => https,
+                    _ => http,
+                };
+                proxy.is_some() && !is_exempt(url, except)
+            }
+        }
+    }
+}
+
+/// Whether a list of hosts, domains and networks, separated by commas, has the URL's host. The rules
+/// are those of the HTTP client, which does not tell what it makes of them.
+#[must_use]
+pub fn is_exempt(url: &Url, except: &str) -> bool {
+    let rules = Matcher::builder().all("http://any").no(except).build();
+    let target = url.as_str().parse();
+    !target.is_ok_and(|target| rules.intercept(&target).is_some())
 }
 
 /// A proxy's URL may hold a password.

@@ -1,5 +1,6 @@
 //! Settings that are wrong or missing, and servers that answer nonsense.
 
+use crate::support::folder::Folder;
 use crate::support::*;
 use std::time::Duration;
 
@@ -80,7 +81,6 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ("VAULT_CLIENT_TIMEOUT", "0", "100ms"),
         ("VAULT_MAX_RETRIES", "-1", "whole number"),
         ("VAULT_PROXY_ADDR", "ftp://x", "proxy"),
-        ("HTTPS_PROXY", "::", "proxy"),
         ("VAULTEXEC_AUTH", "kerberos", "approle"),
         ("VAULTEXEC_AUTH_MOUNT", "../sys", "is not a path of the API"),
         ("VAULT_ROLE_ID_FILE", "/nowhere/role", "give only one"),
@@ -117,6 +117,11 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ),
         ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "65535"),
         (
+            "DATABASE_URL",
+            "postgresql://u:hunter2@h/a%00b",
+            "control character, percent-encoded",
+        ),
+        (
             "VAULTEXEC_ON_EXPIRY",
             "explode",
             "none of restart, signal:NAME, stop, warn",
@@ -132,6 +137,11 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ("VAULTEXEC_LEASE_TTL", "1s", "5s"),
         ("VAULTEXEC_CLEAR_ENV", "maybe", "neither true nor false"),
         (
+            "VAULTEXEC_KEEP_ENV",
+            "HOME,FOO=hunter2",
+            "neither NAME nor PREFIX*",
+        ),
+        (
             "VAULTEXEC_LOG_LEVEL",
             "loud",
             "none of error, warn, info, debug, trace",
@@ -141,6 +151,12 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
     for (name, value, needle) in cases {
         assert_told(sound().env(name, value), &[name, needle]);
     }
+    assert_told(
+        sound()
+            .env("VAULT_ADDR", "https://vault.example:8200")
+            .env("HTTPS_PROXY", "socks5://127.0.0.1:1"),
+        &["HTTPS_PROXY: ", "https://vault.example:8200 needs one"],
+    );
     for (given, missing) in [
         (
             "VAULT_CLIENT_CERT",
@@ -217,6 +233,35 @@ fn all_that_is_wrong_is_told_together() {
 }
 
 #[test]
+fn a_secrets_file_that_is_missing_is_told_with_the_rest_and_before_the_command() {
+    let missing = || {
+        Run::vaultexec()
+            .env("VAULT_ADDR", "http://127.0.0.1:1")
+            .env("VAULT_ROLE_ID_FILE", "/nowhere/role")
+            .env("VAULT_SECRET_ID_FILE", "/nowhere/secret")
+    };
+    let needles = [
+        "VAULT_ROLE_ID_FILE: cannot read /nowhere/role: No such file",
+        "VAULT_SECRET_ID_FILE: cannot read /nowhere/secret: No such file",
+        "--creds (VAULTEXEC_CREDS): it is missing",
+    ];
+    let run = assert_told(missing(), &needles);
+    assert_eq!(run.err().lines().count(), 3, "{run}");
+    let run = missing()
+        .env("VAULTEXEC_CREDS", "database/creds/app")
+        .child(["no-such-command"])
+        .output();
+    run.assert_code(125).stderr_contains("/nowhere/role");
+    // A pipe has nobody at its other end yet, and gives what it holds only once.
+    let folder = Folder::new().unwrap();
+    let pipe = folder.path().join("secret");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = missing().env("VAULT_SECRET_ID_FILE", &pipe);
+    let run = assert_told(run, &["VAULT_ROLE_ID_FILE"]);
+    assert!(!run.err().contains("SECRET_ID"), "{run}");
+}
+
+#[test]
 fn a_secret_that_cannot_be_one_is_named_and_not_shown() {
     for (bytes, needle) in [
         (&b""[..], "it is empty"),
@@ -258,6 +303,12 @@ fn wrong_usage_is_told_on_stderr() {
         run.assert_code(125).stdout_is("");
         run.stderr_contains("--help");
     }
+    let run = sound().env("VAULTEXEC_LOG_FORMAT", "json").arg("--nope");
+    let run = run.child(SAY).output();
+    run.assert_code(125).stdout_is("");
+    let line: serde_json::Value = serde_json::from_str(&run.err()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert!(line["message"].as_str().unwrap().contains("--nope"));
 }
 
 fn with_content(json: &str) -> String {

@@ -162,14 +162,16 @@ fn a_proxy_of_the_official_client_or_of_the_environment_is_used() {
         assert_eq!(all.first(), Some(&whole), "{name}");
     }
     // What is on this host needs none, as for the official client.
-    tenant
-        .command()
-        .env("HTTP_PROXY", "http://127.0.0.1:1")
-        .env("HTTPS_PROXY", "http://127.0.0.1:1")
-        .child(SAY)
-        .output()
-        .assert_code(0)
-        .assert_quiet_stderr();
+    for unused in ["http://127.0.0.1:1", "socks5://127.0.0.1:1"] {
+        tenant
+            .command()
+            .env("HTTP_PROXY", unused)
+            .env("HTTPS_PROXY", unused)
+            .child(SAY)
+            .output()
+            .assert_code(0)
+            .assert_quiet_stderr();
+    }
     tenant.assert_nothing_left();
 }
 

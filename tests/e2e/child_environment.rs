@@ -140,7 +140,10 @@ fn notes_are_told_at_info_only() {
             .env("DATABASE_URL", "postgresql://old:hunter2@db.example/app")
             .canary("hunter2")
     };
-    let unknown = || tenant.command().env_remove("PGHOST");
+    let unknown = || {
+        let run = tenant.command();
+        run.env_remove("PGHOST").env_remove("PGPORT")
+    };
     replaced()
         .child(["true"])
         .output()

@@ -10,10 +10,11 @@ fn companion(run: &Running) -> libc::pid_t {
     let named = |pid: &libc::pid_t| {
         procfs::status_field(*pid, "Name").as_deref() == Some(procfs::COMPANION)
     };
-    procfs::all_children(run.pid())
-        .into_iter()
-        .find(named)
-        .expect("a companion")
+    // It takes its name when it first gets its turn.
+    poll_until(Duration::from_secs(60), || {
+        procfs::all_children(run.pid()).into_iter().find(named)
+    })
+    .expect("a companion")
 }
 
 /// A run whose child counts its signals, and has said that it does.
@@ -207,4 +208,59 @@ fn assert_holds_little(pid: libc::pid_t) {
         1,
         "{files:?}"
     );
+}
+
+#[test]
+fn a_child_that_has_become_another_user_is_told_to_end_too() {
+    let tenant = Tenant::new(Servers::shared());
+    let script = "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    // Nobody but root can become another user; then it is a child like any other, and told once.
+    let root = nix::unistd::geteuid().is_root();
+    let become_nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    let prefix = become_nobody.into_iter().filter(|_| root);
+    let run = tenant
+        .command()
+        .child(prefix.chain(["sh", "-c", script]))
+        .spawn();
+    run.wait_for_line("ready");
+    run.signal(libc::SIGKILL);
+    run.wait_for_line("told");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn killed_while_credentials_are_replaced_it_leaves_neither_the_old_nor_the_new_ones() {
+    let servers = Servers::shared();
+    for (which, answer) in [
+        (RequestInfo::is_creds as fn(&RequestInfo) -> bool, true),
+        (RequestInfo::is_revoke_self, false),
+    ] {
+        let tenant = Tenant::with(servers, |spec| spec.default_ttl("30s").max_ttl("1h"));
+        let hold = Hold::new();
+        let held = hold.clone();
+        let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+            let second = request.nth == usize::from(!request.is_revoke_self());
+            match which(request) && second {
+                true if answer => Fault::HoldAnswer(held.clone()),
+                true => Fault::HoldRequest(held.clone()),
+                false => Fault::Pass,
+            }
+        });
+        let run = children::telling_who(tenant.through(&proxy)).spawn();
+        run.wait_for_line("start");
+        let lease = tenant.leases().remove(0);
+        let body = serde_json::json!({"lease_id": lease, "sync": true});
+        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        run.signal(libc::SIGCONT);
+        hold.wait_arrived();
+        run.signal(libc::SIGKILL);
+        hold.release();
+        run.wait_for_line("term");
+        tenant.assert_nothing_left();
+    }
 }

@@ -190,3 +190,20 @@ fn a_child_that_is_gone_at_once_is_seen_a_thousand_times() {
     });
     vault.assert_all_given_back(threads * rounds);
 }
+
+#[test]
+fn a_command_that_cannot_be_executed_with_its_new_environment_is_told_and_cleaned_up_after() {
+    let tenant = Tenant::new(Servers::shared());
+    // As long as one variable may be: with a user and a password in it, it is longer.
+    let name = "DATABASE_URL=".len() + 1;
+    let base = "postgresql://h/app?application_name=";
+    let url = format!("{base}{}", "x".repeat(128 * 1024 - name - base.len()));
+    tenant
+        .command()
+        .env("DATABASE_URL", url)
+        .child(["true"])
+        .output()
+        .assert_code(126)
+        .stderr_contains("Argument list too long");
+    tenant.assert_nothing_left();
+}

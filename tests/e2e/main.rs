@@ -13,6 +13,7 @@
 #![allow(clippy::pedantic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::missing_panics_doc)]
 
+mod addresses;
 mod bad_input;
 mod chain;
 mod child_environment;
@@ -20,6 +21,8 @@ mod cluster;
 mod crashes;
 mod exit_codes;
 mod faults_at_start;
+mod gateways;
+mod no_revoke;
 mod outages;
 mod pid_1;
 mod renewal;
@@ -29,6 +32,7 @@ mod rotation_failures;
 mod rotation_races;
 mod signals;
 mod soak;
+mod static_roles;
 mod support;
 mod support_works;
 mod terminal;

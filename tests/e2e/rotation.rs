@@ -142,6 +142,24 @@ fn where_the_token_is_the_limit_there_is_a_new_login_first() {
 }
 
 #[test]
+fn with_a_lease_ttl_the_child_is_told_the_nearer_end() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .args(["--lease-ttl", "90s"])
+        .child([
+            "sh",
+            "-c",
+            "date +%s; date -d \"$VAULTEXEC_EXPIRES_AT\" +%s",
+        ])
+        .output();
+    let out = run.assert_code(0).out();
+    let times: Vec<i64> = out.lines().map(|line| line.parse().unwrap()).collect();
+    assert!((60..=90).contains(&(times[1] - times[0])), "{out}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn the_child_knows_its_lease_and_when_it_ends() {
     let tenant = Tenant::with(Servers::shared(), |spec| spec.default_ttl("20m"));
     let before = std::time::SystemTime::now();

@@ -288,3 +288,61 @@ fn the_end_of_what_was_replaced_is_no_news() {
     running.wait().assert_code(7).assert_quiet_stderr();
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn credentials_that_end_at_once_are_replaced_at_growing_intervals() {
+    let servers = Servers::shared();
+    // The first renewal comes at once, and always finds that there is no such role.
+    let tenant = Tenant::with(servers, |spec| {
+        spec.database_role(
+            "renew_statements",
+            "ALTER ROLE \"nobody-has-this-name\" VALID UNTIL '{{expiration}}';",
+        )
+    });
+    let run = tenant.command().args(["--lease-ttl", "60s"]);
+    let running = telling_who(run).spawn();
+    running.wait_for_line("start");
+    let begun = Instant::now();
+    (0..3).for_each(|_| drop(running.wait_for_line("start")));
+    // Half a second, one, two at the least.
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well() {
+    let servers = Servers::shared();
+    // What is granted on a schema keeps a role from being dropped.
+    let tenant = Tenant::with(servers, |spec| {
+        let spec = spec.token_ttl("12s").token_max_ttl("12s");
+        spec.may_revoke_leases().creation_statements(
+            "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+             GRANT USAGE, CREATE ON SCHEMA public TO \"{{name}}\";",
+        )
+    });
+    let run = tenant
+        .command()
+        .args(["--strict-revoke", "--revoke-timeout", "2s"]);
+    let script = "trap 'exit 0' TERM; echo start; while :; do sleep 0.05; done";
+    let running = run.child(["sh", "-c", script]).spawn();
+    running.wait_for_line("start");
+    let lease = tenant.leases().remove(0);
+    running.wait_for_line("start");
+    running.wait_for_stderr("of the command's last run could not be revoked");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(125)
+        .stderr_contains(&format!("the lease {lease} of the command's last run"))
+        .stderr_contains(&format!("the lease {lease} could not be revoked"))
+        .stderr_contains("depend on it");
+    for role in tenant.roles() {
+        servers.postgres.sql(&format!("drop owned by \"{role}\""));
+    }
+    for lease in tenant.leases() {
+        let body = serde_json::json!({"lease_id": lease, "sync": true});
+        let _gone = tenant.admin().write("sys/leases/revoke", body);
+    }
+    tenant.assert_nothing_left();
+}

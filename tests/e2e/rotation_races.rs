@@ -124,3 +124,88 @@ fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
     running.wait().assert_code(9);
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn new_credentials_are_kept_alive_while_the_old_child_takes_its_time() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.default_ttl("6s").max_ttl("1h").may_revoke_leases()
+    });
+    // It ends ten seconds after it was told to: by then the new lease is past its first duration.
+    let script = r#"
+trap 'sleep 10; exit 0' TERM
+psql -XAtqc "select 'start ' || current_user" || echo failed
+while :; do sleep 0.05; done"#;
+    let running = tenant
+        .command()
+        .args(["--stop-timeout", "60s"])
+        .child(["sh", "-c", script])
+        .spawn();
+    let first = running.wait_for_line("start");
+    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
+    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    running.signal(libc::SIGCONT);
+    let second = running.wait_for_line("start");
+    assert_ne!(first, second);
+    signals::kill(running.wait_for_child("sh"), libc::SIGKILL);
+    let run = running.wait();
+    run.assert_killed_by(libc::SIGKILL);
+    assert!(!run.out().contains("failed"), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_child_that_ends_while_a_sick_server_is_asked_is_not_kept_waiting() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, |spec| spec.default_ttl("30s").max_ttl("1h"));
+    let proxy = FaultProxy::start(&servers.vault.url(), |request| {
+        if request.is_login() && request.nth > 0 {
+            Fault::error(503, "Vault is sealed")
+        } else {
+            Fault::Pass
+        }
+    });
+    let mut running = tenant
+        .through(&proxy)
+        .child(["sh", "-c", "echo start; read -r line; exit 3"])
+        .stdin_piped()
+        .spawn();
+    running.wait_for_line("start");
+    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
+    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    running.signal(libc::SIGCONT);
+    proxy.wait_for(4, RequestInfo::is_login);
+    running.say("go");
+    let asked = proxy.count(RequestInfo::is_login);
+    running.wait().assert_code(3);
+    // One may have been on its way.
+    assert!(proxy.count(RequestInfo::is_login) <= asked + 1);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_shell_that_had_the_terminal_leaves_it_to_the_next_one() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.default_ttl("30s").max_ttl("1h")
+    });
+    let pty = Pty::new();
+    let shell = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
+    let run = tenant
+        .command()
+        .args(["--on-expiry", "restart", "--stop-signal", "KILL"]);
+    let running = pty.spawn(run.child(shell));
+    pty.type_line("echo first-$PGUSER");
+    pty.wait_for("first-v-approle-");
+    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
+    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    let first = running.wait_for_child("bash");
+    running.signal(libc::SIGCONT);
+    let gone = poll_until(std::time::Duration::from_secs(60), || {
+        procfs::state(first).is_none().then_some(())
+    });
+    assert!(gone.is_some(), "the first shell still runs");
+    pty.type_line("echo second-$PGUSER");
+    pty.wait_for("second-v-approle-");
+    pty.type_line("exit 6");
+    running.wait().assert_code(6);
+    tenant.assert_nothing_left();
+}

@@ -11,6 +11,7 @@ everywhere!(
     every_queued_real_time_signal_arrives,
     a_child_that_sends_its_parent_term_does_not_get_it_back,
     a_chld_that_somebody_sends_means_nothing,
+    a_signal_while_a_secret_is_read_from_standard_input_ends_vaultexec,
     a_signal_during_the_login_ends_vaultexec_at_once,
     a_signal_while_credentials_are_read_ends_vaultexec_and_revokes_them,
     a_term_at_the_moment_of_the_spawn_is_never_lost,
@@ -93,6 +94,31 @@ const ENDING: [i32; 6] = [
     libc::SIGUSR1,
     libc::SIGPIPE,
 ];
+
+fn a_signal_while_a_secret_is_read_from_standard_input_ends_vaultexec(place: Surroundings) {
+    let tenant = Tenant::new(Servers::shared());
+    for signal in [libc::SIGTERM, libc::SIGHUP] {
+        let run = tenant
+            .command_without_secret()
+            .env("VAULT_ROLE_ID", tenant.role_id())
+            .args(["--secret-id-file", "-"])
+            .stdin_piped()
+            .child(["echo", "there was a child"]);
+        let scene = place.start(run);
+        // It handles signals before it begins to read.
+        poll_until(Duration::from_secs(60), || {
+            let caught = procfs::status_field(scene.pid(), "SigCgt")?;
+            let caught = u64::from_str_radix(&caught, 16).ok()?;
+            (caught & (1 << (signal - 1)) != 0).then_some(())
+        })
+        .expect("no handler");
+        scene.signal(signal);
+        let ending = scene.wait();
+        ending.assert_died_of(signal);
+        assert!(!ending.finished.out().contains("child"));
+    }
+    tenant.assert_nothing_left();
+}
 
 fn a_signal_during_the_login_ends_vaultexec_at_once(place: Surroundings) {
     let tenant = Tenant::new(Servers::shared());

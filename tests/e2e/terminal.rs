@@ -593,3 +593,27 @@ fn a_hang_up_of_the_terminal_reaches_the_child_once() {
     let _ = fs::remove_file(&log);
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn in_the_background_a_secret_that_is_read_from_the_terminal_waits_for_fg() {
+    let tenant = Tenant::new(Servers::shared());
+    let secret = tenant.secret_id();
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .args(["--secret-id-file", "-"])
+        // The terminal shows what is typed.
+        .may_print_secrets()
+        .child(["sh", "-c", "echo ready $$; exit 5"]);
+    let job = Job::start(run, "", " &");
+    let vaultexec = job.vaultexec();
+    job.shell.wait_state(vaultexec, 'T');
+    job.pty.type_line("fg");
+    job.shell.wait_state(vaultexec, 'S');
+    job.pty.type_line(&secret);
+    job.pty.type_keys("\x04");
+    job.pty.wait_for("ready ");
+    job.assert_last_code(5);
+    job.end();
+    tenant.assert_nothing_left();
+}

@@ -1,12 +1,15 @@
 //! Whom vaultexec trusts, and how soon and clearly it says that it does not.
 
 use crate::support::folder::Folder;
+use crate::support::http;
+use crate::support::tunnel::Tunnel;
 use crate::support::*;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +68,14 @@ fn an_authority_is_given_by_file_folder_or_bytes() {
             .arg("--ca-cert")
             .arg(&ca),
     );
+    assert_trusted(
+        &tenant,
+        good()
+            .env("VAULT_CACERT", &other)
+            .env("VAULT_CACERT_BYTES", fs::read_to_string(&other).unwrap())
+            .arg("--ca-path")
+            .arg(&folder),
+    );
     // A folder may hold other things, and several authorities.
     let mixed = Folder::new().unwrap();
     fs::write(mixed.path().join("README"), "not a certificate").unwrap();
@@ -121,6 +132,54 @@ fn a_certificate_for_another_host_is_taken_only_under_its_name() {
         good.args(["--tls-server-name", "elsewhere.example"]),
         &["not valid for name"],
     );
+}
+
+#[test]
+fn the_name_that_is_given_holds_for_a_standbys_address_too() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let wrong = tls.wrong_host();
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        Fault::Redirect(format!("{wrong}{}", request.path))
+    });
+    let run = || at(&tenant, &proxy.url()).env("VAULT_CACERT", tls.certificates.ca());
+    assert_trusted(
+        &tenant,
+        run().env("VAULT_TLS_SERVER_NAME", "elsewhere.example"),
+    );
+    assert_not_trusted(&tenant, run(), &["not valid for name"]);
+}
+
+#[test]
+fn a_proxy_is_asked_for_a_tunnel_to_the_address_whatever_the_certificates_name() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let bare = |url: String| url.replace("https://", "");
+    for variable in ["VAULT_PROXY_ADDR", "HTTPS_PROXY"] {
+        // What is on this host needs no proxy, unless it is Vault's own.
+        let host = |url: String| match variable {
+            "HTTPS_PROXY" => url.replace("127.0.0.1", "vault.invalid"),
+            _ => url,
+        };
+        let through = |url: &str, tunnel: &Tunnel| {
+            at(&tenant, url)
+                .env("VAULT_CACERT", tls.certificates.ca())
+                .env(variable, tunnel.url())
+        };
+        let tunnel = Tunnel::start();
+        if variable == "VAULT_PROXY_ADDR" {
+            assert_trusted(&tenant, through(&tls.good(), &tunnel));
+            assert_eq!(tunnel.targets().first(), Some(&bare(tls.good())));
+        }
+        let tunnel = Tunnel::start();
+        let wrong = host(tls.wrong_host());
+        let run = through(&wrong, &tunnel);
+        assert_trusted(
+            &tenant,
+            run.env("VAULT_TLS_SERVER_NAME", "elsewhere.example"),
+        );
+        assert_eq!(tunnel.targets().first(), Some(&bare(wrong)), "{variable}");
+    }
 }
 
 #[test]
@@ -206,8 +265,13 @@ fn http_where_https_is_spoken_and_the_reverse_are_told_as_such() {
     );
 }
 
-/// A server that redirects whatever it is asked, once; gives its address and, at the end, what it was asked.
-fn redirecting(cert: &Path, key: &Path, target: &str) -> (String, std::thread::JoinHandle<String>) {
+/// A TLS server that gives this answer to one request, whatever it is; gives its address and, at the end, what it was
+/// asked.
+fn answering_once(
+    cert: &Path,
+    key: &Path,
+    answer: String,
+) -> (String, std::thread::JoinHandle<String>) {
     let chain = CertificateDer::pem_file_iter(cert)
         .unwrap()
         .collect::<Result<Vec<_>, _>>()
@@ -222,8 +286,6 @@ fn redirecting(cert: &Path, key: &Path, target: &str) -> (String, std::thread::J
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let answer =
-        format!("HTTP/1.1 307 Elsewhere\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
     let serving = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
@@ -231,7 +293,9 @@ fn redirecting(cert: &Path, key: &Path, target: &str) -> (String, std::thread::J
         let mut asked = Vec::new();
         let mut buffer = [0; 4096];
         while !asked.ends_with(b"}") {
-            let count = stream.read(&mut buffer).unwrap();
+            let Ok(count) = stream.read(&mut buffer) else {
+                return "not trusted".to_owned();
+            };
             asked.extend_from_slice(&buffer[..count]);
         }
         stream.write_all(answer.as_bytes()).unwrap();
@@ -242,6 +306,10 @@ fn redirecting(cert: &Path, key: &Path, target: &str) -> (String, std::thread::J
     (url, serving)
 }
 
+fn redirect_to(target: &str) -> String {
+    format!("HTTP/1.1 307 Elsewhere\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n")
+}
+
 #[test]
 fn a_redirect_from_https_down_to_http_is_refused() {
     let servers = Servers::shared();
@@ -249,10 +317,10 @@ fn a_redirect_from_https_down_to_http_is_refused() {
     let files = &tls.certificates;
     let plain = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
     let target = format!("{}/v1/auth/approle/login", plain.url());
-    let (url, serving) = redirecting(
+    let (url, serving) = answering_once(
         &files.server_cert("good"),
         &files.server_key("good"),
-        &target,
+        redirect_to(&target),
     );
     let run = at(&tenant, &url).env("VAULT_CACERT", files.ca());
     assert_not_trusted(
@@ -270,4 +338,134 @@ fn a_redirect_from_https_down_to_http_is_refused() {
             .starts_with("POST /v1/auth/approle/login")
     );
     assert_eq!(plain.requests().len(), 0, "nothing went over plain http");
+}
+
+#[test]
+fn a_redirect_from_http_or_a_socket_up_to_https_is_followed() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let target = tls.good();
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        Fault::Redirect(format!("{target}{}", request.path))
+    });
+    let ca = tls.certificates.ca();
+    let redirected = || at(&tenant, &proxy.url());
+    assert_trusted(&tenant, redirected().env("VAULT_CACERT", &ca));
+    // The system's authorities, as far as this library looks for them.
+    assert_trusted(&tenant, redirected().env("SSL_CERT_FILE", &ca));
+    assert_not_trusted(
+        &tenant,
+        redirected().env("SSL_CERT_FILE", tls.certificates.other_ca()),
+        &["no trusted connection", "UnknownIssuer", &tls.good()],
+    );
+    let folder = Folder::new().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let target = tls.good();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = std::io::BufReader::new(stream.unwrap());
+            while let Ok(Some(head)) = http::read_head(&mut stream) {
+                http::read_body(&mut stream, &head).unwrap();
+                let path = head.first_line.split(' ').nth(1).unwrap();
+                let answer = redirect_to(&format!("{target}{path}"));
+                stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    });
+    let url = format!("unix://{}", socket.display());
+    assert_trusted(&tenant, at(&tenant, &url).env("VAULT_CACERT", &ca));
+}
+
+#[test]
+fn the_systems_authorities_are_not_read_for_plain_http() {
+    let servers = Servers::shared();
+    let (tenant, folder) = (Tenant::new(servers), Folder::new().unwrap());
+    // Whoever opens it waits for ever.
+    let pipe = folder.path().join("authorities");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = tenant.command().env("SSL_CERT_FILE", &pipe);
+    assert_trusted(&tenant, run.deadline(Duration::from_secs(20)));
+}
+
+#[test]
+fn a_proxy_that_speaks_tls_stands_before_a_server_that_does_not() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let files = &tls.certificates;
+    let body = r#"{"errors":["by way of the proxy"]}"#;
+    let length = body.len();
+    let answer = format!("HTTP/1.1 400 No\r\nContent-Length: {length}\r\n\r\n{body}");
+    let (url, serving) = answering_once(
+        &files.server_cert("good"),
+        &files.server_key("good"),
+        answer,
+    );
+    let run = at(&tenant, "http://vault.example:8200")
+        .env("VAULT_PROXY_ADDR", url)
+        .env("VAULT_CACERT", files.ca());
+    assert_not_trusted(&tenant, run, &["by way of the proxy (400)"]);
+    let asked = serving.join().unwrap();
+    assert!(
+        asked.starts_with("POST http://vault.example:8200/v1/auth/approle/login"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn the_next_address_is_asked_when_the_first_is_not_trusted() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let ca = tls.certificates.ca();
+    let several = |urls: &[&str]| at(&tenant, &urls.join(",")).env("VAULT_CACERT", &ca);
+    let (good, expired, wrong_host) = (tls.good(), tls.expired(), tls.wrong_host());
+    assert_trusted(&tenant, several(&[&expired, &wrong_host, &good]));
+    let needles = ["no trusted connection", &expired, "certificate expired"];
+    assert_not_trusted(&tenant, several(&[&expired, &wrong_host]), &needles);
+    assert_not_trusted(
+        &tenant,
+        several(&["https://127.0.0.1:1", &expired]),
+        &needles,
+    );
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_when_it_is_given() {
+    let servers = Servers::shared();
+    let (tenant, folder) = (Tenant::new(servers), Folder::new().unwrap());
+    let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+    // As its manual has it: an authority, and a server's certificate at once.
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+        ])
+        .args(["-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .arg("-out")
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let answer = || {
+        let body = r#"{"errors":["trusted"]}"#;
+        let length = body.len();
+        format!("HTTP/1.1 400 No\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let (url, serving) = answering_once(&cert, &key, answer());
+    let run = at(&tenant, &url).env("VAULT_CACERT", &cert);
+    assert_not_trusted(&tenant, run, &["trusted (400)"]);
+    serving.join().unwrap();
+    let (url, serving) = answering_once(&cert, &key, answer());
+    assert_not_trusted(
+        &tenant,
+        at(&tenant, &url),
+        &[
+            "no trusted connection",
+            "is an authority's own",
+            "--ca-cert (VAULT_CACERT)",
+        ],
+    );
+    assert_eq!(serving.join().unwrap(), "not trusted");
 }

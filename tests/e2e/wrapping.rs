@@ -406,3 +406,91 @@ fn the_file_of_a_wrapping_token_is_removed_after_the_login() {
         .assert_quiet_stderr();
     assert!(!file.exists());
 }
+
+#[test]
+fn a_signal_during_the_lookup_leaves_the_token_whole() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let hold = Hold::new();
+        let fault = Fault::HoldAnswer(hold.clone());
+        let proxy = harm(servers, RequestInfo::is_wrapping_lookup, fault);
+        let token = tenant.wrapped_secret_id("60s");
+        let running = command(&tenant, &proxy)
+            .env("VAULT_WRAPPED_SECRET_ID", &token)
+            .child(SAY)
+            .spawn();
+        hold.wait_arrived();
+        running.signal(signal);
+        hold.release();
+        running.wait().assert_killed_by(signal).stdout_is("");
+        assert_eq!(opened(&proxy), 0);
+        assert_whole(&tenant, &token);
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_signal_while_the_token_is_opened_says_that_it_is_spent() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let hold = Hold::new();
+    let proxy = harm(
+        servers,
+        RequestInfo::is_unwrap,
+        Fault::HoldAnswer(hold.clone()),
+    );
+    let running = command(&tenant, &proxy)
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .child(SAY)
+        .spawn();
+    hold.wait_arrived();
+    running.signal(libc::SIGTERM);
+    hold.release();
+    running
+        .wait()
+        .assert_killed_by(libc::SIGTERM)
+        .stderr_contains("it is spent");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn what_can_be_asked_only_once_gets_its_time_also_at_the_end_of_the_start_timeout() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    // The lookup comes through when most of the time is over; then each call takes longer than the rest.
+    let proxy = FaultProxy::start(&servers.vault.url(), |request| {
+        if request.is_wrapping_lookup() {
+            Fault::Delay(Duration::from_millis(3300))
+        } else if request.is_unwrap() || request.is_login() || request.is_creds() {
+            Fault::Delay(Duration::from_millis(1100))
+        } else {
+            Fault::Pass
+        }
+    });
+    command(&tenant, &proxy)
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .args(["--start-timeout", "4s"])
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .stdout_is("ran\n")
+        .assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_end_of_the_secret_id_is_told_at_the_start() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = pass(servers);
+    command(&tenant, &proxy)
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .arg("-v")
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .stderr_contains("there can be no other login after 20")
+        .stderr_contains("when the secret id ends");
+    tenant.assert_nothing_left();
+}

@@ -29,6 +29,7 @@ pub mod surroundings;
 pub mod tenant;
 pub mod tls;
 pub mod transcript;
+pub mod tunnel;
 pub mod vault;
 
 pub use admin::{Admin, Refused};

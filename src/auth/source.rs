@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use super::problem::{Problem, problem};
 use crate::environment::{Environment as _, Inherited};
+use crate::error::Problem;
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.
@@ -74,12 +75,33 @@ impl Source {
         }
     }
 
+    /// Whether it is there to be read, as far as that can be said without reading it. What gives
+    /// its content only once, as a pipe does, is not opened.
+    ///
+    /// # Errors
+    /// When a file is not there or may not be read.
+    pub fn check(&self) -> Result<(), Problem> {
+        let Self::File { setting, path } = self else {
+            return Ok(());
+        };
+        let looked_at = path.metadata().and_then(|metadata| {
+            if metadata.is_dir() {
+                return Err(Errno::EISDIR.into());
+            }
+            if metadata.is_file() {
+                File::open(path)?;
+            }
+            Ok(())
+        });
+        looked_at.map_err(|error| Problem::new(setting, cannot_read(path, &error)))
+    }
+
     /// Reads the secret.
     ///
     /// # Errors
     /// When it is not there, is empty, or cannot be a secret of the API.
     pub fn read(&self) -> Result<Secret, Problem> {
-        let wrong = |words: String| problem(self.setting(), words);
+        let wrong = |words: String| Problem::new(self.setting(), words);
         let bytes = match self {
             Self::Flag { value, .. } => Zeroizing::new(value.clone().into_bytes()),
             Self::Variable(name) => {
@@ -87,7 +109,7 @@ impl Source {
                 Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(value))
             }
             Self::File { path, .. } => {
-                let cannot = |error| wrong(format!("cannot read {}: {error}", path.display()));
+                let cannot = |error| wrong(cannot_read(path, &error));
                 bounded(File::open(path).map_err(cannot)?).map_err(cannot)?
             }
             Self::StandardInput { .. } => bounded(std::io::stdin().lock())
@@ -118,6 +140,10 @@ impl Source {
         }
         Ok(Secret::from(text))
     }
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot read {}: {error}", path.display())
 }
 
 fn bounded(source: impl std::io::Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
@@ -172,10 +198,12 @@ mod tests {
             setting: "VAULT_SECRET_ID_FILE".to_owned(),
             path: "/nowhere/secret".into(),
         };
-        let shown = source.read().expect_err("not there").to_string();
-        assert!(
-            shown.contains("VAULT_SECRET_ID_FILE: cannot read /nowhere/secret: No such file"),
-            "{shown}"
-        );
+        for problem in [source.check(), source.read().map(drop)] {
+            let shown = problem.expect_err("not there").to_string();
+            assert!(
+                shown.contains("VAULT_SECRET_ID_FILE: cannot read /nowhere/secret: No such file"),
+                "{shown}"
+            );
+        }
     }
 }

@@ -11,11 +11,13 @@ pub struct Problem {
     pub words: String,
 }
 
-/// Makes a [`Problem`].
-pub fn problem(setting: impl Into<String>, words: impl Into<String>) -> Problem {
-    Problem {
-        setting: setting.into(),
-        words: words.into(),
+impl Problem {
+    /// What is wrong with a setting, in words that hold no secret.
+    pub fn new(setting: impl Into<String>, words: impl Into<String>) -> Self {
+        Self {
+            setting: setting.into(),
+            words: words.into(),
+        }
     }
 }
 

@@ -1,0 +1,81 @@
+//! What a login needs, by where it is: holds no secret.
+
+use super::creation_path::CreationPath;
+use super::source::Source;
+use super::{AppRole, Method};
+use crate::error::Problem;
+use crate::report::Reporter;
+
+/// How to log in; a variant a method.
+#[derive(Clone, Debug)]
+pub enum AuthSettings {
+    /// AppRole.
+    AppRole(AppRoleSettings),
+}
+
+impl AuthSettings {
+    /// Whether reading what is needed may take as long as somebody else likes.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        match self {
+            Self::AppRole(settings) => settings.may_block(),
+        }
+    }
+
+    /// Reads what is needed from where it is.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, together.
+    pub fn read(&self, report: Reporter) -> Result<Method, Vec<Problem>> {
+        match self {
+            Self::AppRole(settings) => AppRole::read(settings, report).map(Method::AppRole),
+        }
+    }
+}
+
+/// Where to find what AppRole needs. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct AppRoleSettings {
+    /// The auth mount, `approle` unless told otherwise.
+    pub mount: String,
+    /// Where the role id is.
+    pub role_id: Source,
+    /// Where the secret id is.
+    pub secret_id: SecretIdSettings,
+    /// Whether the secret id's file is deleted once the login succeeded.
+    pub remove_file: bool,
+}
+
+impl AppRoleSettings {
+    fn may_block(&self) -> bool {
+        let secret_id = self.secret_id.source();
+        self.role_id.may_block() || secret_id.is_some_and(Source::may_block)
+    }
+}
+
+/// Where the secret id is, and in which form.
+#[derive(Clone, Debug)]
+pub enum SecretIdSettings {
+    /// The role needs none.
+    None,
+    /// As it is.
+    Plain(Source),
+    /// In a wrapping token.
+    Wrapped {
+        /// Where the token is.
+        source: Source,
+        /// Where the token must have been made.
+        creation_path: CreationPath,
+    },
+}
+
+impl SecretIdSettings {
+    /// Where it is, in either form.
+    #[must_use]
+    pub const fn source(&self) -> Option<&Source> {
+        match self {
+            Self::None => None,
+            Self::Plain(source) | Self::Wrapped { source, .. } => Some(source),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What the user wants when credentials end.
+
+use crate::sys::signal::Signal;
+
+/// What happens when credentials cannot be extended any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// New credentials, and the child is stopped and started again with them.
+    Restart,
+    /// The child is sent this signal.
+    Signal(Signal),
+    /// The child is stopped, so that whoever supervises it starts it anew.
+    Stop,
+    /// The child is left alone, and standard error says when it will end.
+    Warn,
+}

@@ -1,0 +1,64 @@
+//! A process that is somebody else's child, watched from outside.
+
+use super::pidfd::Pidfd;
+use super::reap::Pid;
+use super::signal::Signal;
+
+/// A process that is not ours to wait for.
+#[derive(Debug)]
+pub struct Watched {
+    pid: Pid,
+    pidfd: Pidfd,
+}
+
+impl Watched {
+    /// Watches it, if there is such a process and the kernel has descriptors for processes.
+    #[must_use]
+    pub fn open(pid: Pid) -> Option<Self> {
+        Pidfd::open(pid).map(|pidfd| Self { pid, pidfd })
+    }
+
+    /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
+    pub fn signal(&self, signal: Signal) {
+        self.pidfd.signal(signal);
+    }
+
+    /// Continues it if it is stopped, so that it hears of what it was sent.
+    pub fn rouse(&self) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The name before the state stands in parentheses and may hold anything.
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        if state == Some('T') {
+            self.signal(Signal::CONT);
+        }
+    }
+
+    /// Whether it has another user, group or capabilities than this process. With such a change the
+    /// kernel forgets the signal for a parent's death.
+    #[must_use]
+    pub fn has_changed_user(&self) -> bool {
+        let identity = |process: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+            let fields = ["Uid:", "Gid:", "CapPrm:"];
+            let lines = status.lines();
+            let lines = lines.filter(|line| fields.iter().any(|field| line.starts_with(field)));
+            Some(lines.collect::<Vec<_>>().join("\n"))
+        };
+        identity(&self.pid.to_string())
+            .zip(identity("self"))
+            .is_some_and(|(its, ours)| its != ours)
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pidfd.has_ended()
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) {
+        self.pidfd.ended().await;
+    }
+}

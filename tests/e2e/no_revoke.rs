@@ -1,0 +1,59 @@
+//! `--no-revoke` leaves what the child has when it ends, and nothing else.
+
+use crate::support::children::telling_who;
+use crate::support::*;
+use serde_json::json;
+
+#[test]
+fn what_was_replaced_is_revoked_and_the_last_credentials_stay() {
+    for change in [(|spec| spec) as Change, TenantSpec::may_revoke_leases] {
+        let tenant = Tenant::with(Servers::shared(), |spec| {
+            change(spec.default_ttl("12s").max_ttl("1h"))
+        });
+        let running = telling_who(tenant.command().arg("--no-revoke")).spawn();
+        let first = running.wait_for_line("start").replace("start ", "");
+        let body = json!({"lease_id": tenant.leases().remove(0), "sync": true});
+        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        running.signal(libc::SIGCONT);
+        let second = running.wait_for_line("start").replace("start ", "");
+        assert_ne!(first, second);
+        running.signal(libc::SIGTERM);
+        running.wait().assert_code(7);
+        assert_eq!(tenant.roles(), [second], "the last role stays");
+        assert_eq!(tenant.leases().len(), 1);
+        let one = poll_until(std::time::Duration::from_secs(30), || {
+            (tenant.accessors().len() == 1).then_some(())
+        });
+        assert!(one.is_some(), "tokens: {:?}", tenant.accessors());
+        for accessor in tenant.accessors() {
+            let body = json!({"accessor": accessor});
+            tenant
+                .admin()
+                .write("auth/token/revoke-accessor", body)
+                .unwrap();
+        }
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn credentials_that_no_child_has_got_are_revoked_when_vaultexec_is_killed() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let hold = Hold::new();
+    let proxy = harm(
+        servers,
+        RequestInfo::is_creds,
+        Fault::HoldAnswer(hold.clone()),
+    );
+    let running = tenant
+        .through(&proxy)
+        .arg("--no-revoke")
+        .child(["true"])
+        .spawn();
+    hold.wait_arrived();
+    tenant.wait_for_roles(1);
+    running.signal(libc::SIGKILL);
+    hold.release();
+    tenant.assert_nothing_left();
+}
