@@ -253,9 +253,7 @@ fn killed_while_credentials_are_replaced_it_leaves_neither_the_old_nor_the_new_o
         });
         let run = children::telling_who(tenant.through(&proxy)).spawn();
         run.wait_for_line("start");
-        let lease = tenant.leases().remove(0);
-        let body = serde_json::json!({"lease_id": lease, "sync": true});
-        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        tenant.revoke_lease(&tenant.leases()[0]);
         run.signal(libc::SIGCONT);
         hold.wait_arrived();
         run.signal(libc::SIGKILL);

@@ -316,7 +316,6 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
     let servers = Servers::shared();
     // What is granted on a schema keeps a role from being dropped.
     let tenant = Tenant::with(servers, |spec| {
-        let spec = spec.token_ttl("12s").token_max_ttl("12s");
         spec.may_revoke_leases().creation_statements(
             "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
              GRANT USAGE, CREATE ON SCHEMA public TO \"{{name}}\";",
@@ -324,11 +323,12 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
     });
     let run = tenant
         .command()
-        .args(["--strict-revoke", "--revoke-timeout", "2s"]);
+        .args(["--strict-revoke", "--revoke-timeout", "4s"]);
     let script = "trap 'exit 0' TERM; echo start; while :; do sleep 0.05; done";
     let running = run.child(["sh", "-c", script]).spawn();
     running.wait_for_line("start");
     let lease = tenant.leases().remove(0);
+    limit_token(&tenant, &running, "60s");
     running.wait_for_line("start");
     running.wait_for_stderr("of the command's last run could not be revoked");
     running.signal(libc::SIGTERM);
@@ -338,11 +338,13 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
         .stderr_contains(&format!("the lease {lease} could not be revoked"))
         .stderr_contains("depend on it");
     for role in tenant.roles() {
-        servers.postgres.sql(&format!("drop owned by \"{role}\""));
+        let drop_owned = format!("drop owned by \"{role}\"");
+        tenant::undisturbed(|| servers.postgres.try_sql(&drop_owned)).unwrap();
     }
     for lease in tenant.leases() {
         let body = serde_json::json!({"lease_id": lease, "sync": true});
-        let _gone = tenant.admin().write("sys/leases/revoke", body);
+        let revoked = || tenant.admin().write("sys/leases/revoke", body.clone());
+        let _gone = tenant::undisturbed(revoked);
     }
     tenant.assert_nothing_left();
 }

@@ -128,11 +128,11 @@ fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
 #[test]
 fn new_credentials_are_kept_alive_while_the_old_child_takes_its_time() {
     let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.default_ttl("6s").max_ttl("1h").may_revoke_leases()
+        spec.default_ttl("12s").max_ttl("1h").may_revoke_leases()
     });
-    // It ends ten seconds after it was told to: by then the new lease is past its first duration.
+    // It ends 14 seconds after it was told to: by then the new lease is past its first duration.
     let script = r#"
-trap 'sleep 10; exit 0' TERM
+trap 'sleep 14; exit 0' TERM
 psql -XAtqc "select 'start ' || current_user" || echo failed
 while :; do sleep 0.05; done"#;
     let running = tenant
@@ -141,8 +141,7 @@ while :; do sleep 0.05; done"#;
         .child(["sh", "-c", script])
         .spawn();
     let first = running.wait_for_line("start");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     running.signal(libc::SIGCONT);
     let second = running.wait_for_line("start");
     assert_ne!(first, second);
@@ -170,8 +169,7 @@ fn a_child_that_ends_while_a_sick_server_is_asked_is_not_kept_waiting() {
         .stdin_piped()
         .spawn();
     running.wait_for_line("start");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     running.signal(libc::SIGCONT);
     proxy.wait_for(4, RequestInfo::is_login);
     running.say("go");
@@ -195,8 +193,7 @@ fn a_shell_that_had_the_terminal_leaves_it_to_the_next_one() {
     let running = pty.spawn(run.child(shell));
     pty.type_line("echo first-$PGUSER");
     pty.wait_for("first-v-approle-");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     let first = running.wait_for_child("bash");
     running.signal(libc::SIGCONT);
     let gone = poll_until(std::time::Duration::from_secs(60), || {

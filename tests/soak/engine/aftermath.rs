@@ -226,7 +226,8 @@ fn sweep(tenant: &Tenant, pending: &Pending) {
     }
     for (lease_id, _) in pending.leases.iter().chain(&pending.slow) {
         let body = json!({"lease_id": lease_id, "sync": true});
-        let _ = tenant.admin().write("sys/leases/revoke", body);
+        let revoked = || tenant.admin().write("sys/leases/revoke", body.clone());
+        let _ = tenant::undisturbed(revoked);
     }
     for accessor in &pending.tokens {
         revoke_accessor(tenant, accessor);
