@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::LocalSet;
 
@@ -12,17 +13,17 @@ use crate::auth::Method;
 use crate::cli::Cli;
 use crate::companion::Companion;
 use crate::config::{self, Config};
-use crate::environment;
+use crate::environment::{self, Inherited};
 use crate::error::{Error, Problem};
 use crate::exit::{self, Exit};
 use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
-use crate::provider::{Invocation, Issuer, Provider};
+use crate::provider::{Invocation, Issuer, Provider, say_what_is_left};
 use crate::report::Reporter;
 use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{mask, process, program};
+use crate::sys::{mask, process};
 use crate::vault::Client;
 
 /// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
@@ -35,50 +36,78 @@ pub fn run() -> Exit {
         Ok(cli) => cli,
         Err(usage) => return explain_usage(&usage),
     };
-    let report = config::reporting(&cli, &environment::Inherited);
-    match prepare(cli) {
-        Ok(prepared) => prepared.run(),
-        Err(error) => {
-            tell(report, &error);
-            error.exit()
-        }
-    }
+    let report = config::reporting(&cli, &Inherited);
+    start(cli).unwrap_or_else(|error| {
+        tell(report, &error);
+        error.exit()
+    })
 }
 
-/// Everything that is done before the first request: nothing of it leaves a trace.
-fn prepare(cli: Cli) -> Result<Prepared, Error> {
+/// Everything that is done before the first request, which leaves no trace, and then the rest.
+fn start(cli: Cli) -> Result<Exit, Error> {
     let at_terminal = std::io::stdin().is_terminal();
-    let config =
-        config::gather(&cli, &environment::Inherited, at_terminal).map_err(Error::Config)?;
-    let invocation = find_program(cli)?;
-    // A debugger or a core dump would show the secrets; where this is refused, it is so for all.
+    let config = config::gather(&cli, &Inherited, at_terminal).map_err(Error::Config)?;
+    let invocation = Invocation::find(cli.command, &Inherited)?;
+    // A debugger or a core dump would show the secrets. Where the kernel refuses, we run without.
     let _forbidden = process::forbid_inspection();
     // From here on there are secrets in memory, and soon more threads.
-    let companion = Companion::start(&config).map_err(|error| Error::System {
-        doing: "start the companion process",
-        reason: error.to_string(),
-    })?;
+    let companion = Companion::start(&config)
+        .map_err(|error| Error::system("start the companion process", &error))?;
     let client = Client::new(&config.vault, config.report)
         .map_err(|words| Error::Config(vec![Problem::new("the server's settings", words)]))?;
-    Ok(Prepared {
-        config,
-        invocation,
-        companion,
-        client,
-    })
+    let runtime = event_loop().map_err(|error| Error::system("start the event loop", &error))?;
+    let work = obtain_run_and_give_back(config, invocation, companion, client);
+    let exit = LocalSet::new().block_on(&runtime, work);
+    // A look-up of a name that still hangs is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
-fn find_program(cli: Cli) -> Result<Invocation, Error> {
-    let command = cli.command.first().cloned().unwrap_or_default();
-    let path = environment::Environment::variable(&environment::Inherited, "PATH");
-    let path = program::find(&command, path.as_deref()).map_err(|reason| Error::Program {
-        command: command.into(),
-        reason,
-    })?;
-    Ok(Invocation {
-        path,
-        arguments: cli.command,
-    })
+/// One thread: the kernel watches the thread that starts the child, and nothing here is worth a
+/// second one.
+fn event_loop() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // A signal that comes just before the fork has to be found pending, not be taken by one of
+        // the threads that look up names or read files.
+        .on_thread_start(mask::leave_signals_to_others)
+        .build()
+}
+
+async fn obtain_run_and_give_back(
+    config: Config,
+    invocation: Invocation,
+    companion: Option<Companion>,
+    client: Client,
+) -> Result<Exit, Error> {
+    let mut signals =
+        Signals::install().map_err(|error| Error::system("handle signals", &error))?;
+    let method = read_secrets(&config, &mut signals).await?;
+    let companion = companion.map(Rc::new);
+    let witness = companion
+        .clone()
+        .map(|companion| Box::new(companion) as Box<dyn Witness>);
+    let issuer = Rc::new(Issuer {
+        client: Rc::new(client),
+        method: Mutex::new(method),
+        holdings: Rc::new(Holdings::new(witness)),
+        companion,
+        config,
+    });
+    let (sender, mut news) = mpsc::unbounded_channel();
+    let mut provider = Provider::new(Rc::clone(&issuer), invocation, sender);
+    let outcome = obtain_and_run(&issuer, &mut provider, &mut news, &mut signals).await;
+    if let Err(error) = &outcome {
+        tell(issuer.config.report, error);
+        // Without a child there is nobody to leave anything to.
+        issuer.holdings.claim_back();
+    }
+    give_back(&issuer, &mut provider, &mut signals).await;
+    let exit = conclude(&issuer, outcome);
+    if let Some(companion) = &issuer.companion {
+        companion.dismiss();
+    }
+    Ok(exit)
 }
 
 /// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are
@@ -90,95 +119,13 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, 
         let reading = tokio::task::spawn_blocking(move || settings.read(report));
         match supervise::interruptible(reading, signals, &Interrupt::default()).await {
             Startup::Done(Ok(read)) => read,
-            Startup::Done(Err(lost)) => {
-                return Err(Error::System {
-                    doing: "read the secret id",
-                    reason: lost.to_string(),
-                });
-            }
+            Startup::Done(Err(lost)) => return Err(Error::system("read the secret id", &lost)),
             Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
         }
     } else {
         settings.read(report)
     };
     read.map_err(Error::Config)
-}
-
-struct Prepared {
-    config: Config,
-    invocation: Invocation,
-    companion: Option<Companion>,
-    client: Client,
-}
-
-impl Prepared {
-    fn run(self) -> Exit {
-        let report = self.config.report;
-        // One thread: the kernel watches the thread that starts the child, and nothing here is
-        // worth a second one.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // A signal that comes just before the fork has to be found pending, not be taken by one
-            // of the threads that look up names or read files.
-            .on_thread_start(mask::leave_signals_to_others)
-            .build();
-        let exit = match runtime {
-            Ok(runtime) => {
-                let exit = LocalSet::new().block_on(&runtime, self.obtain_run_and_give_back());
-                // A look-up of a name that still hangs is not waited for.
-                runtime.shutdown_background();
-                exit
-            }
-            Err(error) => Err(Error::System {
-                doing: "start the event loop",
-                reason: error.to_string(),
-            }),
-        };
-        exit.unwrap_or_else(|error| {
-            tell(report, &error);
-            error.exit()
-        })
-    }
-
-    async fn obtain_run_and_give_back(self) -> Result<Exit, Error> {
-        let Self {
-            config,
-            invocation,
-            companion,
-            client,
-        } = self;
-        let companion = companion.map(Rc::new);
-        let mut signals = Signals::install().map_err(|error| Error::System {
-            doing: "handle signals",
-            reason: error.to_string(),
-        })?;
-        let method = read_secrets(&config, &mut signals).await?;
-        let witness = companion
-            .clone()
-            .map(|companion| Box::new(companion) as Box<dyn Witness>);
-        let holdings = Rc::new(Holdings::new(witness));
-        let issuer = Rc::new(Issuer {
-            client: Rc::new(client),
-            method: Mutex::new(method),
-            holdings,
-            companion,
-            config,
-        });
-        let (sender, mut news) = mpsc::unbounded_channel();
-        let mut provider = Provider::new(Rc::clone(&issuer), invocation, sender);
-        let outcome = obtain_and_run(&issuer, &mut provider, &mut news, &mut signals).await;
-        if let Err(error) = &outcome {
-            tell(issuer.config.report, error);
-            // Without a child there is nobody to leave anything to.
-            issuer.holdings.claim_back();
-        }
-        give_back(&issuer, &mut provider, &mut signals).await;
-        let exit = conclude(&issuer, &outcome);
-        if let Some(companion) = &issuer.companion {
-            companion.dismiss();
-        }
-        Ok(exit)
-    }
 }
 
 /// Login, credentials, child, and the child's end.
@@ -236,31 +183,10 @@ async fn give_back(issuer: &Issuer, provider: &mut Provider, signals: &mut Signa
 }
 
 /// The exit of a run that has been cleaned up, after telling what could not be.
-fn conclude(issuer: &Issuer, outcome: &Result<Exit, Error>) -> Exit {
+fn conclude(issuer: &Issuer, outcome: Result<Exit, Error>) -> Exit {
     let left = issuer.holdings.left();
-    for left in &left {
-        let end = left.expiry.map_or_else(
-            || "it does not end by itself".to_owned(),
-            |expiry| {
-                let now = Moment::now();
-                let ends = if expiry > now {
-                    "it ends by itself at"
-                } else {
-                    "its time was over at"
-                };
-                format!("{ends} {}", lease::wall(expiry, now))
-            },
-        );
-        let message = format!("{} could not be revoked: {}; {end}", left.what, left.words);
-        match &left.hint {
-            Some(hint) => issuer.config.report.warn_with(message, hint),
-            None => issuer.config.report.warn(message),
-        }
-    }
-    let exit = match outcome {
-        Ok(exit) => *exit,
-        Err(error) => error.exit(),
-    };
+    say_what_is_left(&left, issuer.config.report);
+    let exit = outcome.unwrap_or_else(|error| error.exit());
     if issuer.config.strict_revoke && exit.is_success() && !left.is_empty() {
         return Exit::Code(exit::FAILURE);
     }
@@ -288,6 +214,6 @@ fn explain_usage(usage: &clap::Error) -> Exit {
     let text = usage.render().to_string();
     let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     // Of the flags nothing is known, so that the variables have to say how.
-    config::reporting(&Cli::default(), &environment::Inherited).error(words, None);
+    config::reporting(&Cli::default(), &Inherited).error(words, None);
     Exit::Code(exit::FAILURE)
 }

@@ -6,11 +6,15 @@ use crate::error::Error;
 use crate::sensitive::Sensitive;
 use crate::vault::{Client, Document, Failure, Patience};
 
-/// What is to be done when nobody can say who opened a token.
-const ALARM: &str = "two readings are possible. Harmless: it has expired, or an earlier run of this command opened it \
-                     (a wrapping token works once). Not harmless: somebody else opened it and now holds the secret \
-                     id. If you cannot account for it, destroy the secret ids of the role (auth/MOUNT/role/ROLE/\
-                     secret-id-accessor/destroy) and find out who could read the token; then hand over a new one";
+/// What is to be done when nobody can say who opened a token that should have been made at `path`.
+fn alarm(path: &CreationPath) -> String {
+    format!(
+        "two readings are possible. Harmless: it has expired, or an earlier run of this command opened it (a wrapping \
+         token works once). Not harmless: somebody else opened it and now holds the secret id. If you cannot account for \
+         it, destroy the secret ids of the role ({path}-accessor/destroy) and find out who could read the token; then \
+         hand over a new one"
+    )
+}
 
 /// Opens the token, if it is what it should be.
 ///
@@ -33,7 +37,7 @@ pub async fn open(
         let info = patience
             .insist(client, doing, retry, lookup)
             .await
-            .map_err(|failure| refused(failure, Call::Lookup))?;
+            .map_err(|failure| refused(failure, Call::Lookup, path))?;
         if !path.allows(&info.creation_path) {
             return Err(Error::Wrapping {
                 message: format!(
@@ -48,7 +52,7 @@ pub async fn open(
         }
         // What is opened now would be thrown away, and missed by whoever tries next.
         if let Some(signal) = patience.interrupt.signal() {
-            return Err(refused(Failure::Interrupted(signal), Call::Lookup));
+            return Err(refused(Failure::Interrupted(signal), Call::Lookup, path));
         }
         match client.unwrap_response(token, patience.for_once()).await {
             Ok(document) => return Ok(document),
@@ -60,7 +64,7 @@ pub async fn open(
             {
                 tries += 1;
             }
-            Err(failure) => return Err(refused(failure, Call::Unwrap)),
+            Err(failure) => return Err(refused(failure, Call::Unwrap, path)),
         }
     }
 }
@@ -77,7 +81,7 @@ enum Call {
     Unwrap,
 }
 
-fn refused(failure: Failure, call: Call) -> Error {
+fn refused(failure: Failure, call: Call, path: &CreationPath) -> Error {
     let message = match &failure {
         // Whoever does not speak the API cannot know the token.
         Failure::Refused {
@@ -102,6 +106,6 @@ fn refused(failure: Failure, call: Call) -> Error {
     };
     Error::Wrapping {
         message,
-        hint: ALARM.to_owned(),
+        hint: alarm(path),
     }
 }

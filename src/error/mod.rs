@@ -73,6 +73,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The system's refusal of something.
+    pub fn system(doing: &'static str, reason: &impl fmt::Display) -> Self {
+        Self::System {
+            doing,
+            reason: reason.to_string(),
+        }
+    }
+
     /// The server could not or would not do it; or a signal came before it was asked again.
     #[must_use]
     pub fn server(

@@ -1,18 +1,19 @@
 //! Where the child's credentials come from, the first time and every time after: acquiring,
 //! starting the command with them, keeping them alive, and giving back what was replaced.
 
+mod invocation;
 mod issuer;
 mod live;
 mod plan;
 mod wording;
 
+pub use invocation::Invocation;
 use issuer::Irreplaceable;
 pub use issuer::Issuer;
 use live::Live;
+pub use wording::say_what_is_left;
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,15 +37,6 @@ use crate::sys::spawn::{self, Child, Program, SpawnError};
 
 /// Credentials that end sooner than this after they were acquired are not replaced at once.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
-
-/// The command, found and ready to be started.
-#[derive(Debug)]
-pub struct Invocation {
-    /// What is executed.
-    pub path: PathBuf,
-    /// As it was given, the name it is called by first.
-    pub arguments: Vec<OsString>,
-}
 
 /// Gives the child its credentials.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! What the user is told about credentials that end.
+//! What the user is told about credentials that end, and those that should have.
 
-use crate::lease::{self, Deadline};
+use crate::lease::{self, Deadline, Left};
 use crate::report::Reporter;
 use crate::supervise::Saying;
 use crate::sys::clock::Moment;
@@ -36,5 +36,30 @@ pub fn say(saying: Saying, deadline: Option<Deadline>, report: Reporter) {
             ));
         }
         Saying::Killing => report.warn("the command has not ended in time and is killed"),
+    }
+}
+
+/// Tells what could not be revoked, why, and how long it stays.
+pub fn say_what_is_left(left: &[Left], report: Reporter) {
+    let now = Moment::now();
+    for Left {
+        what,
+        words,
+        hint,
+        expiry,
+    } in left
+    {
+        let end = match expiry {
+            None => "it does not end by itself".to_owned(),
+            Some(expiry) if *expiry > now => {
+                format!("it ends by itself at {}", lease::wall(*expiry, now))
+            }
+            Some(expiry) => format!("its time was over at {}", lease::wall(*expiry, now)),
+        };
+        let message = format!("{what} could not be revoked: {words}; {end}");
+        match hint {
+            Some(hint) => report.warn_with(message, hint),
+            None => report.warn(message),
+        }
     }
 }
