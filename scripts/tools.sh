@@ -124,6 +124,7 @@ want_small_programs() {
     want dumb-init dumb-init
     want tmux tmux
     want openssl openssl
+    want curl curl
     want busybox busybox
     want ps procps
     want setsid util-linux

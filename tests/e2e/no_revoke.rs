@@ -7,13 +7,10 @@ use serde_json::json;
 #[test]
 fn what_was_replaced_is_revoked_and_the_last_credentials_stay() {
     for change in [(|spec| spec) as Change, TenantSpec::may_revoke_leases] {
-        let tenant = Tenant::with(Servers::shared(), |spec| {
-            change(spec.default_ttl("12s").max_ttl("1h"))
-        });
+        let tenant = Tenant::with(Servers::shared(), change);
         let running = telling_who(tenant.command().arg("--no-revoke")).spawn();
         let first = running.wait_for_line("start").replace("start ", "");
-        let body = json!({"lease_id": tenant.leases().remove(0), "sync": true});
-        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        tenant.revoke_lease(&tenant.leases()[0]);
         running.signal(libc::SIGCONT);
         let second = running.wait_for_line("start").replace("start ", "");
         assert_ne!(first, second);
@@ -21,11 +18,7 @@ fn what_was_replaced_is_revoked_and_the_last_credentials_stay() {
         running.wait().assert_code(7);
         assert_eq!(tenant.roles(), [second], "the last role stays");
         assert_eq!(tenant.leases().len(), 1);
-        let one = poll_until(std::time::Duration::from_secs(30), || {
-            (tenant.accessors().len() == 1).then_some(())
-        });
-        assert!(one.is_some(), "tokens: {:?}", tenant.accessors());
-        for accessor in tenant.accessors() {
+        for accessor in tenant.wait_for_accessors(1) {
             let body = json!({"accessor": accessor});
             tenant
                 .admin()

@@ -37,30 +37,30 @@ fn gaps(proxy: &FaultProxy, which: fn(&RequestInfo) -> bool) -> Vec<f64> {
 #[test]
 fn lease_and_token_outlive_their_first_durations() {
     let servers = Servers::shared();
-    let tenant = Tenant::with(servers, |spec| spec.default_ttl("4s").token_ttl("6s"));
+    let tenant = Tenant::with(servers, |spec| spec.default_ttl("10s").token_ttl("15s"));
     let proxy = pass(servers);
     let mut running = querying(tenant.through(&proxy));
     assert_alive(&mut running);
     let role = tenant.wait_for_roles(1).remove(0);
     let mut until = tenant.valid_until(&role);
-    for renewal in 1..=4 {
+    for renewal in 1..=3 {
         proxy.wait_for(renewal, RequestInfo::is_lease_renew);
         // The renewal is an ALTER ROLE, which is done a moment after the request came.
-        let grown = poll_until(Duration::from_secs(2), || {
+        let grown = poll_until(Duration::from_secs(8), || {
             let now = tenant.valid_until(&role);
             (now > until).then_some(now)
         });
         until = grown.expect("the role's end did not move");
         assert_alive(&mut running);
     }
-    assert!(proxy.count(RequestInfo::is_token_renew) >= 2);
+    proxy.wait_for(2, RequestInfo::is_token_renew);
     assert!(
-        running.started().elapsed() > Duration::from_secs(9),
+        running.started().elapsed() > Duration::from_secs(17),
         "longer than both durations"
     );
     // 70 to 73 % of the duration, give or take a moment.
     for gap in gaps(&proxy, RequestInfo::is_lease_renew) {
-        assert!((2.0..3.7).contains(&gap), "{gap}");
+        assert!((5.0..9.3).contains(&gap), "{gap}");
     }
     running.close_stdin();
     let run = running.wait();
@@ -109,7 +109,7 @@ fn a_renewal_that_fails_is_tried_again_ever_later_and_told_once() {
                 for (nth, gap) in gaps.iter().enumerate() {
                     let bound = f64::from(1 << nth);
                     assert!(
-                        (bound * 0.45..bound + 1.0).contains(gap),
+                        (bound * 0.45..bound + 2.5).contains(gap),
                         "{name}: {gaps:?}"
                     );
                 }
@@ -143,19 +143,21 @@ fn renewals_that_failed_for_a_while_are_made_up_for_in_time() {
     std::thread::scope(|scope| {
         for (name, count, fault) in faults {
             scope.spawn(move || {
-                let tenant = Tenant::with(servers, |spec| spec.default_ttl("6s"));
+                let tenant = Tenant::with(servers, |spec| spec.default_ttl("12s"));
                 let proxy = harm_first(servers, count, RequestInfo::is_lease_renew, fault);
                 let mut running = querying(tenant.through(&proxy));
                 assert_alive(&mut running);
                 let role = tenant.wait_for_roles(1).remove(0);
                 let until = tenant.valid_until(&role);
+                running.signal(libc::SIGCONT);
                 proxy.wait_for(count + 1, RequestInfo::is_lease_renew);
-                let grown = poll_until(Duration::from_secs(2), || {
+                let grown = poll_until(Duration::from_secs(8), || {
                     (tenant.valid_until(&role) > until).then_some(())
                 });
                 assert!(grown.is_some(), "{name}: the role's end did not move");
-                // Past the first end by now, or a moment later.
-                std::thread::sleep(Duration::from_secs(2));
+                // Past the first end.
+                let past = Duration::from_secs(13);
+                std::thread::sleep(past.saturating_sub(running.started().elapsed()));
                 assert_alive(&mut running);
                 assert_eq!(proxy.count(RequestInfo::is_creds), 1, "{name}");
                 running.close_stdin();
@@ -172,12 +174,13 @@ fn renewals_that_failed_for_a_while_are_made_up_for_in_time() {
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_replaced_in_silence() {
     let servers = Servers::shared();
-    let tenant = Tenant::with(servers, |spec| spec.default_ttl("4s"));
+    let tenant = Tenant::new(servers);
     let proxy = pass(servers);
     let mut running = querying(tenant.through(&proxy));
     assert_alive(&mut running);
     for renewal in 1..=2 {
         proxy.close_connections();
+        running.signal(libc::SIGCONT);
         let request = proxy.wait_for(renewal, RequestInfo::is_lease_renew);
         assert_eq!(request.connection, 0, "numbered from the last close");
     }
@@ -191,12 +194,13 @@ fn a_shorter_lease_is_asked_for_and_kept() {
     let servers = Servers::shared();
     let tenant = Tenant::new(servers);
     let proxy = pass(servers);
-    let mut running = querying(tenant.through(&proxy).args(["--lease-ttl", "5s"]));
+    let mut running = querying(tenant.through(&proxy).args(["--lease-ttl", "12s"]));
     assert_alive(&mut running);
     for renewal in 1..=3 {
         let request = proxy.wait_for(renewal, RequestInfo::is_lease_renew);
-        assert_eq!(request.json()["increment"], 5);
+        assert_eq!(request.json()["increment"], 12);
         assert_alive(&mut running);
+        running.signal(libc::SIGCONT);
     }
     let role = tenant.wait_for_roles(1).remove(0);
     let now = std::time::SystemTime::now()
@@ -225,27 +229,28 @@ fn signals_are_forwarded_while_a_renewal_hangs() {
     let sent = std::time::Instant::now();
     running.signal(libc::SIGUSR1);
     assert_eq!(Probe::next_signal(&running).0, "USR1");
-    assert!(sent.elapsed() < Duration::from_millis(500));
+    assert!(sent.elapsed() < Duration::from_secs(5));
     running.say("exit 0");
     let run = running.wait();
     run.assert_code(0).assert_quiet_stderr();
-    assert!(run.wall < Duration::from_secs(5), "{run}");
+    assert!(run.wall < Duration::from_secs(20), "{run}");
     tenant.assert_nothing_left();
 }
 
 #[test]
 fn a_server_that_is_sealed_for_a_while_is_survived() {
     let servers = Servers::private_vault();
-    let tenant = Tenant::with(&servers, |spec| spec.default_ttl("8s"));
+    let tenant = Tenant::with(&servers, |spec| spec.default_ttl("24s"));
     let mut running = querying(tenant.command());
     assert_alive(&mut running);
     let role = tenant.wait_for_roles(1).remove(0);
     let until = tenant.valid_until(&role);
     servers.vault.seal();
+    running.signal(libc::SIGCONT);
     let told = running.wait_for_stderr("cannot renew the lease now");
     assert!(told.contains("sealed"), "{told}");
     servers.vault.unseal();
-    let grown = poll_until(Duration::from_secs(5), || {
+    let grown = poll_until(Duration::from_secs(60), || {
         (tenant.valid_until(&role) > until).then_some(())
     });
     assert!(grown.is_some());
@@ -253,6 +258,10 @@ fn a_server_that_is_sealed_for_a_while_is_survived() {
     running.close_stdin();
     let run = running.wait();
     run.assert_code(0);
-    assert_eq!(run.err().lines().count(), 1, "{run}");
+    for subject in ["lease", "token"] {
+        let told = run.err().matches(&format!("renew the {subject}")).count();
+        assert_eq!(told, 1, "{subject} told once: {run}");
+    }
+    assert_eq!(run.err().lines().count(), 2, "{run}");
     tenant.assert_nothing_left();
 }

@@ -1,13 +1,14 @@
 //! Rotations that do not go well: credentials that are refused or lost, a sick server, leases and tokens that somebody revokes.
 
 use crate::support::children::{count, telling_who};
-use crate::support::expiring::{short, short_token, shortest};
+use crate::support::expiring::{limit_lease, limit_token};
 use crate::support::*;
 use std::time::{Duration, Instant};
 
-/// Somebody revokes the lease: it is replaced within 5 s, and each lease that is left behind then is there for 6 s.
-fn revoked(spec: TenantSpec) -> TenantSpec {
-    spec.default_ttl("6s").max_ttl("1h")
+/// Somebody revokes the lease, and the run finds that out: its lease is replaced.
+fn revoke_lease(tenant: &Tenant, running: &Running) {
+    tenant.revoke_lease(&tenant.leases()[0]);
+    running.signal(libc::SIGCONT);
 }
 
 /// Lets the rotation's request of that kind fail, for as long as it takes to see three tries.
@@ -21,8 +22,7 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
     });
     let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
     running.wait_for_line("start");
-    let body = serde_json::json!({"lease_id": tenant.leases()[0], "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    revoke_lease(tenant, &running);
     running.wait_for_stderr("cannot get new credentials");
     let fourth = proxy.wait_for(4, which);
     let times: Vec<Instant> = proxy
@@ -44,7 +44,7 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
         0,
         "the child was stopped"
     );
-    let few = poll_until(Duration::from_secs(2), || {
+    let few = poll_until(Duration::from_secs(90), || {
         (tenant.roles().len() <= roles).then_some(())
     });
     assert!(few.is_some(), "unused roles stay: {:?}", tenant.roles());
@@ -53,7 +53,7 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
     run.assert_code(7);
     let warnings = run.err().matches("cannot get new credentials").count();
     assert_eq!(warnings, 1, "{run}");
-    proxy.settle(Duration::from_secs(5));
+    proxy.settle(Duration::from_secs(20));
     // A login whose answer was lost leaves a token that nobody can know.
     for issued in proxy.issued().into_iter().filter(|issued| issued.lost) {
         if let IssuedKind::Token { accessor, .. } = issued.what {
@@ -73,7 +73,7 @@ fn failing(tenant: &Tenant, which: fn(&RequestInfo) -> bool, fault: Fault, roles
 fn credentials_that_are_refused_are_asked_for_at_growing_intervals() {
     let fault = Fault::error(403, "permission denied");
     failing(
-        &Tenant::with(Servers::shared(), revoked),
+        &Tenant::new(Servers::shared()),
         RequestInfo::is_creds,
         fault,
         0,
@@ -82,13 +82,13 @@ fn credentials_that_are_refused_are_asked_for_at_growing_intervals() {
 
 #[test]
 fn credentials_whose_answers_are_lost_are_asked_for_at_growing_intervals_and_revoked() {
-    let tenant = Tenant::with(Servers::shared(), revoked);
+    let tenant = Tenant::new(Servers::shared());
     failing(&tenant, RequestInfo::is_creds, Fault::ResetAfter, 0);
 }
 
 #[test]
 fn unused_leases_go_with_a_token_that_could_have_been_kept() {
-    let tenant = Tenant::with(Servers::shared(), |spec| revoked(spec).may_revoke_leases());
+    let tenant = Tenant::with(Servers::shared(), TenantSpec::may_revoke_leases);
     // The first one is asked for with the token that the child has, those after it with new ones.
     failing(&tenant, RequestInfo::is_creds, Fault::Truncate, 1);
 }
@@ -96,7 +96,7 @@ fn unused_leases_go_with_a_token_that_could_have_been_kept() {
 #[test]
 fn logins_whose_answers_are_lost_are_asked_for_at_growing_intervals() {
     failing(
-        &Tenant::with(Servers::shared(), revoked),
+        &Tenant::new(Servers::shared()),
         RequestInfo::is_login,
         Fault::ResetAfter,
         0,
@@ -109,7 +109,7 @@ fn a_sick_server_is_asked_for_credentials_no_more_than_every_now_and_then() {
         RequestInfo::is_login as fn(&RequestInfo) -> bool,
         RequestInfo::is_creds,
     ] {
-        let tenant = Tenant::with(Servers::shared(), shortest);
+        let tenant = Tenant::new(Servers::shared());
         let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
             if which(request) && (1..6).contains(&request.nth) {
                 Fault::error(500, "internal error")
@@ -119,6 +119,7 @@ fn a_sick_server_is_asked_for_credentials_no_more_than_every_now_and_then() {
         });
         let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
         running.wait_for_line("start");
+        limit_lease(&tenant, &running, "60s");
         running.wait_for_stderr("internal error");
         // It heals, and the rotation is made good.
         running.wait_for_line("start");
@@ -141,7 +142,7 @@ fn a_sick_server_is_asked_for_credentials_no_more_than_every_now_and_then() {
 
 #[test]
 fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
-    let tenant = Tenant::with(Servers::shared(), short_token);
+    let tenant = Tenant::new(Servers::shared());
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);
     let secret_id = tenant.secret_id();
     let run = tenant.command().env("VAULT_SECRET_ID", &secret_id);
@@ -152,6 +153,7 @@ fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
         .admin()
         .write(&path, serde_json::json!({"secret_id": secret_id}))
         .unwrap();
+    limit_token(&tenant, &running, "8s");
     running.wait_for_stderr("invalid role or secret ID");
     running.wait_for_stderr("cannot be replaced");
     running.wait_for_stderr("the credentials have ended");
@@ -165,7 +167,6 @@ fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
 fn a_lease_that_somebody_revokes_is_replaced_at_the_next_renewal() {
     for may_revoke in [false, true] {
         let tenant = Tenant::with(Servers::shared(), |spec| {
-            let spec = spec.default_ttl("4s").max_ttl("1h");
             if may_revoke {
                 spec.may_revoke_leases()
             } else {
@@ -174,9 +175,7 @@ fn a_lease_that_somebody_revokes_is_replaced_at_the_next_renewal() {
         });
         let running = telling_who(tenant.command()).spawn();
         running.wait_for_line("start");
-        let lease = tenant.leases().remove(0);
-        let body = serde_json::json!({"lease_id": lease, "sync": true});
-        tenant.admin().write("sys/leases/revoke", body).unwrap();
+        revoke_lease(&tenant, &running);
         running.wait_for_stderr("cannot renew the lease: lease not found");
         running.wait_for_line("term");
         running.wait_for_line("start");
@@ -189,9 +188,7 @@ fn a_lease_that_somebody_revokes_is_replaced_at_the_next_renewal() {
 
 #[test]
 fn a_token_that_somebody_revokes_is_replaced_at_the_next_renewal() {
-    let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.default_ttl("4s").max_ttl("1h")
-    });
+    let tenant = Tenant::new(Servers::shared());
     let running = telling_who(tenant.command()).spawn();
     running.wait_for_line("start");
     let accessor = tenant.accessors().remove(0);
@@ -200,7 +197,9 @@ fn a_token_that_somebody_revokes_is_replaced_at_the_next_renewal() {
         .admin()
         .write("auth/token/revoke-accessor", body)
         .unwrap();
-    running.wait_for_stderr("cannot renew the lease: ");
+    running.signal(libc::SIGCONT);
+    // The token is asked for first.
+    running.wait_for_stderr("cannot renew the token: ");
     running.wait_for_line("term");
     running.wait_for_line("start");
     tenant.wait_for_roles(1);
@@ -212,7 +211,7 @@ fn a_token_that_somebody_revokes_is_replaced_at_the_next_renewal() {
 #[test]
 fn a_renewal_that_hangs_does_not_cost_the_lease() {
     let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.default_ttl("8s").max_ttl("1h")
+        spec.default_ttl("24s").max_ttl("1h")
     });
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), |request| {
         if request.is_lease_renew() && request.nth == 0 {
@@ -223,7 +222,10 @@ fn a_renewal_that_hangs_does_not_cost_the_lease() {
     });
     let running = telling_who(tenant.command().env("VAULT_ADDR", proxy.url())).spawn();
     running.wait_for_line("start");
-    // The second is the one that asks again in time, the third comes after a whole duration.
+    running.signal(libc::SIGCONT);
+    // The second is the one that asks again in time, the third shows that all is as before.
+    proxy.wait_for(2, RequestInfo::is_lease_renew);
+    running.signal(libc::SIGCONT);
     proxy.wait_for(3, RequestInfo::is_lease_renew);
     assert_eq!(count(&running.stdout_so_far(), "term"), 0);
     assert_eq!(tenant.roles().len(), 1);
@@ -234,24 +236,22 @@ fn a_renewal_that_hangs_does_not_cost_the_lease() {
 
 #[test]
 fn what_was_replaced_and_cannot_be_revoked_at_first_is_revoked_later() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), |request| {
-        if request.is_revoke_self() && request.nth < 6 {
-            Fault::error(500, "internal error")
+        if request.is_revoke_self() && request.nth < 2 {
+            Fault::Hang
         } else {
             Fault::Pass
         }
     });
-    let run = tenant.command().args(["--revoke-timeout", "200ms"]);
+    let run = tenant.command().args(["--revoke-timeout", "2s"]);
     let running = telling_who(run.env("VAULT_ADDR", proxy.url())).spawn();
     running.wait_for_line("start");
+    limit_lease(&tenant, &running, "60s");
     running.wait_for_line("start");
-    proxy.wait_for(7, RequestInfo::is_revoke_self);
-    // Of those that were replaced none is left, though each of them lives for an hour.
-    let one = poll_until(Duration::from_secs(10), || {
-        (tenant.accessors().len() <= 2).then_some(())
-    });
-    assert!(one.is_some(), "{:?}", tenant.accessors());
+    proxy.wait_for(3, RequestInfo::is_revoke_self);
+    // What was replaced is not left, though it lives for an hour.
+    tenant.wait_for_accessors(1);
     running.signal(libc::SIGTERM);
     running.wait().assert_code(7);
     tenant.assert_nothing_left();
@@ -259,13 +259,14 @@ fn what_was_replaced_and_cannot_be_revoked_at_first_is_revoked_later() {
 
 #[test]
 fn the_end_of_what_was_replaced_is_no_news() {
-    let tenant = Tenant::with(Servers::shared(), short);
-    let hold = Hold::new();
-    let held = hold.clone();
+    let tenant = Tenant::new(Servers::shared());
+    let (creds, revoke) = (Hold::new(), Hold::new());
+    let held = (creds.clone(), revoke.clone());
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
-        let first = request.is_revoke_self() && request.nth == 0;
-        if first {
-            Fault::HoldRequest(held.clone())
+        if request.is_creds() && request.nth == 1 {
+            Fault::HoldRequest(held.0.clone())
+        } else if request.is_revoke_self() && request.nth == 0 {
+            Fault::HoldRequest(held.1.clone())
         } else {
             Fault::Pass
         }
@@ -273,10 +274,16 @@ fn the_end_of_what_was_replaced_is_no_news() {
     let run = tenant.command().args(["--revoke-timeout", "60s"]);
     let running = telling_who(run.env("VAULT_ADDR", proxy.url())).spawn();
     running.wait_for_line("start");
-    hold.wait_arrived();
+    limit_lease(&tenant, &running, "15s");
+    creds.wait_arrived();
+    tenant.unlimit_leases();
+    creds.release();
     running.wait_for_line("start");
-    running.wait_for_line("start");
-    hold.release();
+    revoke.wait_arrived();
+    // The first one ends by itself.
+    tenant.wait_for_roles(1);
+    revoke.release();
+    tenant.wait_for_accessors(1);
     running.signal(libc::SIGTERM);
     running.wait().assert_code(7).assert_quiet_stderr();
     tenant.assert_nothing_left();
@@ -309,7 +316,6 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
     let servers = Servers::shared();
     // What is granted on a schema keeps a role from being dropped.
     let tenant = Tenant::with(servers, |spec| {
-        let spec = spec.token_ttl("12s").token_max_ttl("12s");
         spec.may_revoke_leases().creation_statements(
             "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
              GRANT USAGE, CREATE ON SCHEMA public TO \"{{name}}\";",
@@ -317,11 +323,12 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
     });
     let run = tenant
         .command()
-        .args(["--strict-revoke", "--revoke-timeout", "2s"]);
+        .args(["--strict-revoke", "--revoke-timeout", "4s"]);
     let script = "trap 'exit 0' TERM; echo start; while :; do sleep 0.05; done";
     let running = run.child(["sh", "-c", script]).spawn();
     running.wait_for_line("start");
     let lease = tenant.leases().remove(0);
+    limit_token(&tenant, &running, "60s");
     running.wait_for_line("start");
     running.wait_for_stderr("of the command's last run could not be revoked");
     running.signal(libc::SIGTERM);
@@ -331,11 +338,13 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
         .stderr_contains(&format!("the lease {lease} could not be revoked"))
         .stderr_contains("depend on it");
     for role in tenant.roles() {
-        servers.postgres.sql(&format!("drop owned by \"{role}\""));
+        let drop_owned = format!("drop owned by \"{role}\"");
+        tenant::undisturbed(|| servers.postgres.try_sql(&drop_owned)).unwrap();
     }
     for lease in tenant.leases() {
         let body = serde_json::json!({"lease_id": lease, "sync": true});
-        let _gone = tenant.admin().write("sys/leases/revoke", body);
+        let revoked = || tenant.admin().write("sys/leases/revoke", body.clone());
+        let _gone = tenant::undisturbed(revoked);
     }
     tenant.assert_nothing_left();
 }

@@ -1,12 +1,12 @@
 //! A rotation in the middle of which the child ends, or is told to end, or does not end when it should.
 
 use crate::support::children::{count, telling_who};
-use crate::support::expiring::shortest;
+use crate::support::expiring::limit_lease;
 use crate::support::*;
 
 #[test]
 fn a_child_that_ignores_term_is_killed_after_the_stop_timeout() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let script = r#"trap '' TERM; echo "start $(date +%s%N)"; while :; do sleep 0.05; done"#;
     let running = tenant
         .command()
@@ -14,6 +14,7 @@ fn a_child_that_ignores_term_is_killed_after_the_stop_timeout() {
         .child(["sh", "-c", script])
         .spawn();
     running.wait_for_line("start");
+    limit_lease(&tenant, &running, "60s");
     running.wait_for_stderr("has not ended in time and is killed");
     running.wait_for_line("start");
     tenant.wait_for_roles(1);
@@ -47,10 +48,11 @@ fn a_child_that_ends_by_itself_while_credentials_are_asked_for_gives_its_code() 
         (RequestInfo::is_creds, false),
         (RequestInfo::is_creds, true),
     ] {
-        let tenant = Tenant::with(Servers::shared(), shortest);
+        let tenant = Tenant::new(Servers::shared());
         let (hold, proxy, run) = held(&tenant, which, answer);
         let mut running = run.child(Probe::signals()).stdin_piped().spawn();
         running.wait_for_line("ready");
+        limit_lease(&tenant, &running, "60s");
         hold.wait_arrived();
         running.say("exit 42");
         // Never released: an answer that does not come is not waited for.
@@ -68,10 +70,11 @@ fn term_while_credentials_are_asked_for_ends_the_run() {
         (RequestInfo::is_creds, false),
         (RequestInfo::is_creds, true),
     ] {
-        let tenant = Tenant::with(Servers::shared(), shortest);
+        let tenant = Tenant::new(Servers::shared());
         let (hold, proxy, run) = held(&tenant, which, answer);
         let running = telling_who(run).spawn();
         running.wait_for_line("start");
+        limit_lease(&tenant, &running, "60s");
         hold.wait_arrived();
         running.signal(libc::SIGTERM);
         let run = running.wait();
@@ -84,13 +87,14 @@ fn term_while_credentials_are_asked_for_ends_the_run() {
 
 #[test]
 fn term_while_the_old_child_is_stopping_means_no_new_one() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let mut running = tenant
         .command()
-        .child(Probe::signals())
+        .child(Probe::signals_but(&["CONT"]))
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
+    limit_lease(&tenant, &running, "60s");
     assert_eq!(Probe::next_signal(&running).0, "TERM");
     // It has been told to end for the rotation, and takes its time.
     running.signal(libc::SIGTERM);
@@ -105,15 +109,16 @@ fn term_while_the_old_child_is_stopping_means_no_new_one() {
 
 #[test]
 fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
-    let tenant = Tenant::with(Servers::shared(), shortest);
+    let tenant = Tenant::new(Servers::shared());
     let mut running = tenant
         .command()
-        .child(Probe::signals())
+        .child(Probe::signals_but(&["CONT"]))
         .stdin_piped()
         .spawn();
     running.wait_for_line("ready");
     running.signal(libc::SIGTERM);
     assert_eq!(Probe::next_signal(&running).0, "TERM");
+    limit_lease(&tenant, &running, "60s");
     running.wait_for_stderr("are not replaced: the lease has reached its max_ttl");
     running.say("exit 9");
     running.wait().assert_code(9);
@@ -123,11 +128,11 @@ fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
 #[test]
 fn new_credentials_are_kept_alive_while_the_old_child_takes_its_time() {
     let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.default_ttl("6s").max_ttl("1h").may_revoke_leases()
+        spec.default_ttl("12s").max_ttl("1h").may_revoke_leases()
     });
-    // It ends ten seconds after it was told to: by then the new lease is past its first duration.
+    // It ends 14 seconds after it was told to: by then the new lease is past its first duration.
     let script = r#"
-trap 'sleep 10; exit 0' TERM
+trap 'sleep 14; exit 0' TERM
 psql -XAtqc "select 'start ' || current_user" || echo failed
 while :; do sleep 0.05; done"#;
     let running = tenant
@@ -136,8 +141,7 @@ while :; do sleep 0.05; done"#;
         .child(["sh", "-c", script])
         .spawn();
     let first = running.wait_for_line("start");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     running.signal(libc::SIGCONT);
     let second = running.wait_for_line("start");
     assert_ne!(first, second);
@@ -165,8 +169,7 @@ fn a_child_that_ends_while_a_sick_server_is_asked_is_not_kept_waiting() {
         .stdin_piped()
         .spawn();
     running.wait_for_line("start");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     running.signal(libc::SIGCONT);
     proxy.wait_for(4, RequestInfo::is_login);
     running.say("go");
@@ -190,8 +193,7 @@ fn a_shell_that_had_the_terminal_leaves_it_to_the_next_one() {
     let running = pty.spawn(run.child(shell));
     pty.type_line("echo first-$PGUSER");
     pty.wait_for("first-v-approle-");
-    let body = serde_json::json!({"lease_id": tenant.leases().remove(0), "sync": true});
-    tenant.admin().write("sys/leases/revoke", body).unwrap();
+    tenant.revoke_lease(&tenant.leases()[0]);
     let first = running.wait_for_child("bash");
     running.signal(libc::SIGCONT);
     let gone = poll_until(std::time::Duration::from_secs(60), || {

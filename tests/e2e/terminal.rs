@@ -125,7 +125,7 @@ fn ctrl_c_ends_the_login_and_the_reading_of_credentials_at_once() {
         } else {
             ending.assert_silent();
         }
-        assert!(ending.finished.wall < Duration::from_secs(10));
+        assert!(ending.finished.wall < Duration::from_secs(15));
         tenant.wait_for_roles(0);
     }
     tenant.assert_nothing_left();
@@ -513,11 +513,8 @@ fn a_shell_as_the_child_has_job_control() {
     .expect("cat did not get the terminal");
     pty.type_keys(CTRL_Z);
     pty.wait_for("Stopped");
-    assert_eq!(
-        running.state(),
-        Some('S'),
-        "the shell's job is stopped, not the shell"
-    );
+    // The shell's job is stopped, not the shell.
+    running.wait_state(running.pid(), 'S');
     pty.type_line("fg");
     running.wait_state(cat, 'S');
     assert_eq!(pty.foreground_group(), cat);

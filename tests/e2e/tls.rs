@@ -36,7 +36,7 @@ fn assert_not_trusted(tenant: &Tenant, run: Run, needles: &[&str]) {
         run.stderr_contains(needle);
     }
     assert!(!run.err().contains("trying again"), "{run}");
-    assert!(run.wall < Duration::from_secs(4), "{run}");
+    assert!(run.wall < Duration::from_secs(15), "{run}");
     tenant.assert_nothing_left();
 }
 
@@ -385,7 +385,7 @@ fn the_systems_authorities_are_not_read_for_plain_http() {
     let pipe = folder.path().join("authorities");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let run = tenant.command().env("SSL_CERT_FILE", &pipe);
-    assert_trusted(&tenant, run.deadline(Duration::from_secs(20)));
+    assert_trusted(&tenant, run.deadline(Duration::from_secs(120)));
 }
 
 #[test]

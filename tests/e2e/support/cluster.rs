@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Elections and joins take some seconds where many tests run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One server of the cluster.
 struct Node {
@@ -231,7 +231,7 @@ impl Cluster {
         let config = format!(
             "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  cluster_address = \"127.0.0.1:{cluster_port}\"\n  \
              tls_disable = true\n}}\n\
-             storage \"raft\" {{\n  path = {data:?}\n  node_id = {name:?}\n  performance_multiplier = 1\n}}\n\
+             storage \"raft\" {{\n  path = {data:?}\n  node_id = {name:?}\n  performance_multiplier = 3\n}}\n\
              api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"https://127.0.0.1:{cluster_port}\"\ndisable_mlock = true\n"
         );
         fs::write(self.folder.path().join(format!("{name}.hcl")), config).map_err(failed)

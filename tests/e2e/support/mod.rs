@@ -49,6 +49,11 @@ pub use vault::Vault;
 
 use std::time::{Duration, Instant};
 
+/// Whether it comes about in one of three tries: for what has to be quick, and can be held up by whatever else the machine does.
+pub fn best_of_three(mut attempt: impl FnMut() -> bool) -> bool {
+    (0..3).any(|_| attempt())
+}
+
 /// Asks `done` again and again until it says `Some`, at most for `limit`. For states that announce themselves to nobody.
 pub fn poll_until<T>(limit: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;

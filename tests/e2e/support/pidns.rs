@@ -60,7 +60,7 @@ pub fn as_pid_1(run: Run) -> Run {
 /// The pid, seen from outside, of the PID 1 inside, once it is the program itself: send signals there.
 #[track_caller]
 pub fn pid_1(running: &Running) -> i32 {
-    let found = poll_until(Duration::from_secs(30), || {
+    let found = poll_until(Duration::from_secs(90), || {
         let child = *running.children().first()?;
         let name = procfs::arguments(child).into_iter().next()?;
         (name != b"unshare").then_some(child)

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// The administrator the tutorial gives the server's database engine.
@@ -113,6 +113,17 @@ impl Postgres {
         }
     }
 
+    /// The folder of that program, if PostgreSQL is to be had: a PATH that begins with it has the same one.
+    pub fn programs_folder() -> Option<PathBuf> {
+        static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let found = || {
+            find_programs()
+                .ok()
+                .filter(|folder| folder.join("psql").is_file())
+        };
+        FOUND.get_or_init(found).clone()
+    }
+
     /// Runs SQL as the administrator; the rows as `psql -At` prints them.
     pub fn sql(&self, sql: &str) -> String {
         self.try_sql(sql).unwrap()
@@ -145,7 +156,7 @@ impl Postgres {
                 ("PGPASSWORD", password),
             ])
             .env("PGPORT", self.port.to_string())
-            .env("PGCONNECT_TIMEOUT", "10")
+            .env("PGCONNECT_TIMEOUT", "60")
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .output()
             .map_err(|error| format!("cannot run psql: {error}; {HOW_TO_GET_IT}"))?;
@@ -178,7 +189,7 @@ impl Postgres {
             command.args(["-c", setting]);
         }
         let mut process = ServerProcess::start(&self.folder, "postgres", command, libc::SIGQUIT)?;
-        let up = poll_until(Duration::from_secs(60), || {
+        let up = poll_until(Duration::from_secs(180), || {
             if !process.is_alive() {
                 return Some(false);
             }

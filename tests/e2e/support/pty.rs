@@ -19,7 +19,7 @@ pub const CTRL_Z: &str = "\x1a";
 /// Ctrl-D at the start of a line.
 pub const CTRL_D: &str = "\x04";
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A pseudo-terminal of 24 by 80.
 pub struct Pty {

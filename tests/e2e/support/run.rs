@@ -1,6 +1,7 @@
 //! Starting vaultexec, or any other program, under exactly known circumstances.
 
 use super::fresh::{check, start_fresh};
+use super::postgres::Postgres;
 use super::running::{Finished, Running};
 use super::transcript::Transcript;
 use std::collections::BTreeMap;
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a run may take unless a test says otherwise.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a run may take unless a test says otherwise. It is there for what hangs: a machine may be slow.
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Where the new process stands among the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +85,12 @@ impl Run {
             may_leave_processes: false,
         };
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+        // Children find psql where only PostgreSQL's own folder has it.
+        let folders = Postgres::programs_folder();
+        let known: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let folders = folders.into_iter().filter(|folder| !known.contains(folder));
+        let folders = folders.chain(known.iter().cloned());
+        let path = std::env::join_paths(folders).unwrap_or(path);
         run.env("PATH", path)
             .env("HOME", home)
             .env("LANG", "C.UTF-8")
@@ -232,14 +239,14 @@ impl Run {
         self.before_exec(move || check(unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) }))
     }
 
-    /// The program starts with that soft limit, e.g. `libc::RLIMIT_NOFILE`.
+    /// The program starts with that soft limit, e.g. `libc::RLIMIT_NOFILE`, or the hard one where that is lower.
     pub fn limited(self, resource: u32, soft: u64) -> Self {
         self.before_exec(move || {
             // SAFETY: a plain struct out and in.
             check(unsafe {
                 let mut limit = std::mem::zeroed::<libc::rlimit>();
                 libc::getrlimit(resource as _, &mut limit);
-                limit.rlim_cur = soft;
+                limit.rlim_cur = limit.rlim_max.min(soft);
                 libc::setrlimit(resource as _, &limit)
             })
         })
@@ -251,7 +258,7 @@ impl Run {
         self
     }
 
-    /// How long it may take, in place of 60 seconds.
+    /// How long it may take, in place of four minutes.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
@@ -336,6 +343,9 @@ impl Run {
         }
         let mut bytes = None;
         let controlling = terminal.as_ref().map(|(slave, _)| slave.as_raw_fd());
+        let on_terminal = terminal
+            .as_ref()
+            .map(|(slave, _)| slave.try_clone().unwrap());
         if let Some((slave, _)) = &terminal {
             let end = || Stdio::from(slave.try_clone().unwrap());
             command.stdin(end());
@@ -410,7 +420,7 @@ impl Run {
             stderr,
             started,
             deadline: started + self.deadline,
-            on_terminal: controlling.is_some(),
+            on_terminal,
             own_session: controlling.is_some() || place == Place::Session,
             canaries: std::mem::take(&mut self.canaries),
             may_leave_processes: self.may_leave_processes,

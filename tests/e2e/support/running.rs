@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long descendants may outlive the process: the cleaning up after a SIGKILL takes its time.
-const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(10);
+const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Written to a terminal after the last run on it, to know that all before it has been read.
+const END_MARK: &[u8] = b"\x01that was all\x02";
 
 /// Made by `Run::spawn`. A drop kills what still runs.
 pub struct Running {
@@ -21,7 +24,8 @@ pub struct Running {
     pub(super) stderr: Arc<Transcript>,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
-    pub(super) on_terminal: bool,
+    /// The terminal that it was started on.
+    pub(super) on_terminal: Option<OwnedFd>,
     pub(super) own_session: bool,
     pub(super) canaries: Vec<Arc<Mutex<Vec<String>>>>,
     pub(super) may_leave_processes: bool,
@@ -175,10 +179,17 @@ impl Running {
         let wall = self.wait_exit();
         let status = self.child.wait().unwrap();
         self.ended = true;
-        if self.on_terminal {
-            // The terminal stays open; what was written is there as soon as the reader had its turn.
-            self.stdout
-                .wait_closed(Instant::now() + Duration::from_millis(100));
+        if let Some(terminal) = &self.on_terminal {
+            // The terminal stays open; what was written is there as soon as the reader has got to what comes after it. Where it
+            // has been hung up with its session, nothing can be written, and the reader comes to an end.
+            let patience = Instant::now() + LEFTOVERS_PATIENCE;
+            let read = match nix::unistd::write(terminal, END_MARK) {
+                Ok(_) => self.stdout.wait_and_strike(END_MARK, patience),
+                Err(_) => self.stdout.wait_closed(patience),
+            };
+            if !read {
+                self.give_up("its screen was not read to the end");
+            }
         } else if !self.may_leave_processes {
             let patience = Instant::now() + LEFTOVERS_PATIENCE;
             for (transcript, name) in [(&self.stdout, "stdout"), (&self.stderr, "stderr")] {

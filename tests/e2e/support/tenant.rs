@@ -1,13 +1,14 @@
 //! One application of the tutorial, with names of its own, so that tests run side by side on the shared servers; and the
 //! oracle that says whether anything of it is left behind.
 
-use super::admin::Admin;
+use super::admin::{Admin, Refused};
 use super::poll_until;
 use super::postgres::{self, Postgres};
 use super::run::Run;
 use super::servers::{Servers, connection};
 use super::vault::text;
 use serde_json::{Map, Value, json};
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,8 +22,9 @@ pub const NASTY_PASSWORD_POLICY: &str =
     r#"length = 24 rule "charset" { charset = "@:/?#[]%&+ ;=!$(){}|~^`\"\\<>," min-chars = 24 }"#;
 
 /// How long the oracle waits for what the server does in the background. That is done in milliseconds, unless the database
-/// refuses because somebody else changes the same row just then ("tuple concurrently updated"): then after some ten seconds.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// refuses because somebody else changes the same row just then ("tuple concurrently updated"): then after 10 to 30 seconds, and
+/// after twice as many once more.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What differs from the tutorial; made by `Tenant::with`.
 #[derive(Default)]
@@ -316,12 +318,16 @@ impl Tenant {
 
     /// The roles of this tenant that PostgreSQL has now.
     pub fn roles(&self) -> Vec<String> {
+        self.try_roles().unwrap()
+    }
+
+    fn try_roles(&self) -> Result<Vec<String>, String> {
         // `_` and `%` do not occur in a tag.
         let tag = &self.database_role[..8];
-        let rows = self.postgres.sql(&format!(
+        let rows = self.postgres.try_sql(&format!(
             "SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%-{tag}-%' ORDER BY 1"
-        ));
-        rows.lines().map(str::to_owned).collect()
+        ))?;
+        Ok(rows.lines().map(str::to_owned).collect())
     }
 
     /// When PostgreSQL stops letting that role in, in seconds since 1970.
@@ -337,14 +343,62 @@ impl Tenant {
 
     /// The full ids of the tenant's leases.
     pub fn leases(&self) -> Vec<String> {
+        self.try_leases().unwrap()
+    }
+
+    fn try_leases(&self) -> Result<Vec<String>, Refused> {
         let creds = self.creds_path();
-        let keys = self
-            .admin
-            .list(&format!("sys/leases/lookup/{creds}/"))
-            .unwrap();
-        keys.into_iter()
+        let keys = self.admin.list(&format!("sys/leases/lookup/{creds}/"))?;
+        Ok(keys
+            .into_iter()
             .map(|key| format!("{creds}/{key}"))
-            .collect()
+            .collect())
+    }
+
+    /// Waits until the server has exactly `count` leases of this tenant, and names them.
+    #[track_caller]
+    pub fn wait_for_leases(&self, count: usize) -> Vec<String> {
+        let mut leases = Vec::new();
+        let found = poll_until(PATIENCE, || {
+            leases = self.leases();
+            (leases.len() == count).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "wanted {count} leases, there are {leases:?}"
+        );
+        leases
+    }
+
+    /// Revokes a lease as the administrator does, and has the database's answer. That is asked again where somebody else was
+    /// changing the same row.
+    #[track_caller]
+    pub fn revoke_lease(&self, lease_id: &str) {
+        let body = json!({"lease_id": lease_id, "sync": true});
+        let revoked = || self.admin.write("sys/leases/revoke", body.clone());
+        undisturbed(revoked).unwrap();
+    }
+
+    /// From now on no lease lives longer than `ttl` after it was given out: the next renewal is granted less than it asks for.
+    pub fn limit_leases(&self, ttl: &str) {
+        self.set_lease_ttl(ttl, ttl);
+    }
+
+    /// As it was at the start.
+    pub fn unlimit_leases(&self) {
+        self.set_lease_ttl("1h", "24h");
+    }
+
+    fn set_lease_ttl(&self, default: &str, max: &str) {
+        let path = format!("{}/roles/{}", self.database_mount, self.database_role);
+        let body = json!({"default_ttl": default, "max_ttl": max});
+        self.admin.write(&path, body).unwrap();
+    }
+
+    /// The same for tokens.
+    pub fn limit_tokens(&self, ttl: &str) {
+        let body = json!({"token_ttl": ttl, "token_max_ttl": ttl});
+        self.admin.write(&self.approle_path(), body).unwrap();
     }
 
     /// `sys/leases/lookup` of one lease: `ttl`, `expire_time`, `last_renewal`…
@@ -357,7 +411,11 @@ impl Tenant {
 
     /// The accessors of the tokens that came from a login with the tenant's AppRole role. Batch tokens have none.
     pub fn accessors(&self) -> Vec<String> {
-        let all = self.admin.list("auth/token/accessors").unwrap();
+        self.try_accessors().unwrap()
+    }
+
+    fn try_accessors(&self) -> Result<Vec<String>, Refused> {
+        let all = self.admin.list("auth/token/accessors")?;
         let is_ours = |accessor: &String| {
             // Others' tokens come and go meanwhile: what is not there any more is nobody's.
             self.admin
@@ -366,22 +424,36 @@ impl Tenant {
                     answer["data"]["meta"]["role_name"] == self.approle_role.as_str()
                 })
         };
-        all.into_iter().filter(is_ours).collect()
+        Ok(all.into_iter().filter(is_ours).collect())
     }
 
-    /// What is left: roles, leases, token accessors, one a line. Empty is as it should be after a run.
-    pub fn leftovers(&self) -> Vec<String> {
-        let mut left: Vec<String> = self
-            .roles()
-            .into_iter()
-            .map(|name| format!("role {name}"))
-            .collect();
-        left.extend(self.leases().into_iter().map(|id| format!("lease {id}")));
-        left.extend(
-            self.accessors()
-                .into_iter()
-                .map(|accessor| format!("token with accessor {accessor}")),
+    /// Waits until there are exactly `count` such tokens.
+    #[track_caller]
+    pub fn wait_for_accessors(&self, count: usize) -> Vec<String> {
+        let mut accessors = Vec::new();
+        let found = poll_until(PATIENCE, || {
+            accessors = self.accessors();
+            (accessors.len() == count).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "wanted {count} tokens, there are {accessors:?}"
         );
+        accessors
+    }
+
+    /// What is left: roles, leases, token accessors, one a line. Empty is as it should be after a run. Who gives no answer has not
+    /// shown that nothing is left.
+    pub fn leftovers(&self) -> Vec<String> {
+        fn lines<E: Display>(what: &str, found: Result<Vec<String>, E>) -> Vec<String> {
+            match found {
+                Ok(names) => names.iter().map(|name| format!("{what} {name}")).collect(),
+                Err(error) => vec![format!("{what} not known: {error}")],
+            }
+        }
+        let mut left = lines("role", self.try_roles());
+        left.extend(lines("lease", self.try_leases()));
+        left.extend(lines("token with accessor", self.try_accessors()));
         left
     }
 
@@ -489,6 +561,18 @@ impl Tenant {
         }
         admin.write(&self.approle_path(), approle).unwrap();
     }
+}
+
+/// Does it again for a while as long as the database refuses because somebody else changes the same row.
+pub fn undisturbed<T, E: Display>(mut work: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let collided = |error: &E| error.to_string().contains("tuple concurrently updated");
+    let mut last = None;
+    poll_until(Duration::from_secs(30), || {
+        last = Some(work());
+        let again = matches!(&last, Some(Err(error)) if collided(error));
+        (!again).then_some(())
+    });
+    last.expect("it was done once")
 }
 
 fn merged(mut base: Value, changes: Map<String, Value>) -> Value {

@@ -105,6 +105,28 @@ impl Transcript {
         true
     }
 
+    /// Waits for `mark` and takes it out again; false when it did not come.
+    pub fn wait_and_strike(&self, mark: &[u8], deadline: Instant) -> bool {
+        let mut state = self.lock();
+        loop {
+            let mut windows = state.bytes.windows(mark.len());
+            if let Some(at) = windows.rposition(|window| window == mark) {
+                state.bytes.drain(at..at + mark.len());
+                state.seen = state.seen.min(at);
+                return true;
+            }
+            let rest = deadline.checked_duration_since(Instant::now());
+            let Some(rest) = rest.filter(|_| !state.closed) else {
+                return state.closed;
+            };
+            state = self
+                .changed
+                .wait_timeout(state, rest)
+                .unwrap_or_else(|poison| poison.into_inner())
+                .0;
+        }
+    }
+
     fn wait<T>(
         &self,
         limit: Duration,

@@ -136,7 +136,7 @@ impl Vault {
     pub fn stop(&self) {
         let pid = self.pid();
         super::signals::kill(pid, libc::SIGSTOP);
-        let stopped = poll_until(Duration::from_secs(10), || {
+        let stopped = poll_until(Duration::from_secs(90), || {
             (procfs::state(pid) == Some('T')).then_some(())
         });
         assert!(stopped.is_some(), "the vault did not stop");
@@ -244,7 +244,7 @@ impl Vault {
     fn await_health(&self, wanted: &[u16]) -> Result<(), String> {
         let anyone = Admin::new(&self.authority(), "");
         let mut last = String::new();
-        let up = poll_until(Duration::from_secs(60), || {
+        let up = poll_until(Duration::from_secs(180), || {
             if !self.process().as_mut().is_some_and(ServerProcess::is_alive) {
                 return Some(false);
             }

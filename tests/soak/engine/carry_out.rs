@@ -26,7 +26,7 @@ impl Soak<'_> {
         let finished = running.wait();
         let ended = Instant::now();
         let late = boot_millis().saturating_sub(until);
-        if !proxy.settle(Duration::from_secs(10)) {
+        if !proxy.settle(Duration::from_secs(60)) {
             self.violation(format!("run {index}: the proxy still serves somebody"));
         }
         finished.assert_no_secret(&proxy.secrets());
@@ -118,7 +118,7 @@ fn send(running: &Running, signal: i32, when: When, until: u64) -> Option<Sent> 
     let wait = match when {
         When::AfterSpawn(millis) => millis,
         When::AfterReady(millis) => {
-            poll_until(Duration::from_secs(20), || {
+            poll_until(Duration::from_secs(90), || {
                 (is_ready() || is_over()).then_some(())
             });
             millis
@@ -133,7 +133,7 @@ fn send(running: &Running, signal: i32, when: When, until: u64) -> Option<Sent> 
     if signal == libc::SIGKILL {
         // Whoever is about to be born is seen too.
         running.signal(libc::SIGSTOP);
-        poll_until(Duration::from_secs(5), || {
+        poll_until(Duration::from_secs(30), || {
             (is_over() || running.state() == Some('T')).then_some(())
         });
     }

@@ -137,7 +137,7 @@ fn cleans_up_after_kill(tenant: &Tenant) -> bool {
     running.wait_for_child("sleep");
     running.signal(libc::SIGKILL);
     running.wait();
-    let clean = poll_until(Duration::from_secs(5), || {
+    let clean = poll_until(Duration::from_secs(60), || {
         tenant.leftovers().is_empty().then_some(())
     });
     if clean.is_none() {

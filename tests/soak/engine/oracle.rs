@@ -7,17 +7,21 @@ use super::{REVOKE_TIMEOUT, STOP_TIMEOUT};
 use crate::support::{Issued, IssuedKind};
 use std::time::{Duration, Instant};
 
-/// An answer on its way is waited for a little longer than this after a signal. One that comes later brings a role that is made
-/// for a token which is revoked by then: the server keeps it to the lease's end.
-const LAST_ANSWER: Duration = Duration::from_millis(350);
+/// An answer on its way is waited for longer than this after a signal. One that comes later brings a role that is made for a token
+/// which is revoked by then: the server keeps it to the lease's end.
+const LAST_ANSWER: Duration = Duration::from_millis(250);
 /// The same where the child has ended by itself while it was to be replaced.
 const LAST_READ: Duration = Duration::from_millis(1800);
 /// What a signal leaves the cleaning up, or all but.
 const HURRIED: Duration = Duration::from_millis(950);
 /// The old child's stop, the new one's start.
-const REPLACED_WITHIN: Duration = Duration::from_millis(STOP_TIMEOUT + 1000);
+const REPLACED_WITHIN: Duration = Duration::from_millis(STOP_TIMEOUT + 3000);
+/// What a slow machine may have made of a token between its arrival and its first use, in which a KILL came.
+const UNUSED: Duration = Duration::from_secs(1);
+/// How many milliseconds before its own end a child may be as good as ended when it is sent a signal.
+const NEAR_ITS_END: u64 = 1500;
 /// How many milliseconds after its child's own end a run may last.
-const LATEST: u64 = STOP_TIMEOUT + REVOKE_TIMEOUT + 12_000;
+const LATEST: u64 = STOP_TIMEOUT + REVOKE_TIMEOUT + 30_000;
 
 /// What should not have been, in words.
 pub fn judge(plan: &Plan, observed: &Observed) -> Vec<String> {
@@ -127,7 +131,7 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
     }
     let mut set = vec![effect];
     // It may have been past its own end, or deaf to the signal; a query is over at once.
-    if sent.before_end < 300 || matches!(plan.how, How::Deaf(_) | How::Query) {
+    if sent.before_end < NEAR_ITS_END || matches!(plan.how, How::Deaf(_) | How::Query) {
         set.push(natural);
     }
     if rotates {
@@ -184,7 +188,7 @@ pub fn fate(issued: &Issued, observed: &Observed) -> Fate {
 }
 
 fn came_at_the_kill(issued: &Issued, token: &str, observed: &Observed) -> bool {
-    let just_then = |at: Instant| issued.at + Duration::from_millis(100) > at;
+    let just_then = |at: Instant| issued.at + UNUSED > at;
     // Whoever has used it has known it, and told the companion first.
     let was_used = || {
         observed
@@ -196,13 +200,12 @@ fn came_at_the_kill(issued: &Issued, token: &str, observed: &Observed) -> bool {
 }
 
 fn was_slow(issued: &Issued, observed: &Observed) -> bool {
-    let took = issued.at - observed.requests[issued.sequence].at;
-    let waits = if observed.sent.is_some() {
-        LAST_ANSWER
-    } else {
-        LAST_READ
+    let waits_until = match &observed.sent {
+        Some(sent) => sent.at + LAST_ANSWER,
+        // The child had not ended when the request came.
+        None => observed.requests[issued.sequence].at + LAST_READ,
     };
-    issued.lost && took > waits
+    issued.lost && issued.at > waits_until
 }
 
 #[cfg(test)]

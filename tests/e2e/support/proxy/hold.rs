@@ -27,7 +27,7 @@ impl Hold {
     pub fn wait_arrived(&self) {
         let (state, changed) = &*self.shared;
         let (state, timeout) = changed
-            .wait_timeout_while(state.lock().unwrap(), Duration::from_secs(30), |state| {
+            .wait_timeout_while(state.lock().unwrap(), Duration::from_secs(90), |state| {
                 state.arrived == 0
             })
             .unwrap();

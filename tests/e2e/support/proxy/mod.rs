@@ -103,7 +103,7 @@ impl FaultProxy {
     /// Waits until `count` requests are such, and gives the last of them.
     #[track_caller]
     pub fn wait_for(&self, count: usize, which: impl Fn(&RequestInfo) -> bool) -> RequestInfo {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(90);
         let mut requests = lock(&self.shared.requests);
         loop {
             if let Some(found) = count
