@@ -18,3 +18,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// No lease may be shorter: it could not be renewed in time, and the server counts in seconds.
 pub const SHORTEST_LEASE: Duration = Duration::from_secs(5);
+/// No file of certificates or keys is longer, in bytes; the system's own authorities are half a
+/// mebibyte.
+pub const LONGEST_PEM: u64 = 16 << 20;

@@ -1,5 +1,7 @@
 //! How to reach and trust the server, by the settings of the official client.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,7 +139,23 @@ fn server_name(cli: &Cli, lookup: &Lookup<'_>) -> Option<String> {
 }
 
 fn read(value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
-    readable(std::fs::read(&value.text), value, lookup)
+    readable(read_bounded(Path::new(&value.text)), value, lookup)
+}
+
+/// A file of any kind, a pipe too, which may turn out to be endless.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let longest = bounds::LONGEST_PEM;
+    File::open(path)?
+        .take(longest + 1)
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= longest) {
+        return Ok(bytes);
+    }
+    Err(std::io::Error::new(
+        std::io::ErrorKind::FileTooLarge,
+        "it is longer than 16 MiB",
+    ))
 }
 
 /// What was read from the path that the value names.
@@ -164,7 +182,7 @@ fn certificates_below(folder: &Path) -> std::io::Result<Vec<u8>> {
     paths.sort();
     let mut all = Vec::new();
     for path in paths.iter().filter(|path| path.is_file()) {
-        let pem = std::fs::read(path)?;
+        let pem = read_bounded(path)?;
         if certificates(&pem).is_ok() {
             all.extend_from_slice(&pem);
             all.push(b'\n');

@@ -73,6 +73,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
             "cannot read /nowhere/ca.pem: No such file",
         ),
         ("VAULT_CACERT", "/etc/passwd", "no PEM certificate"),
+        ("VAULT_CACERT", "/dev/zero", "longer than 16 MiB"),
         ("VAULT_CACERT_BYTES", "hunter2", "no PEM certificate"),
         ("VAULT_CAPATH", "/nowhere", "cannot read /nowhere"),
         ("VAULT_SKIP_VERIFY", "maybe", "neither true nor false"),

@@ -116,7 +116,10 @@ fn the_start_timeout_bounds_the_retries_and_they_are_no_tight_loop() {
         .child(SAY)
         .output();
     assert_refused(&run, &proxy, &tenant);
-    run.stderr_contains("cannot log in at auth/approle: Vault is sealed (503)");
+    run.stderr_contains(&format!(
+        "cannot log in at {}: Vault is sealed (503)",
+        tenant.auth_path()
+    ));
     assert!(run.wall < Duration::from_secs(15), "{run}");
     let count = proxy.count(RequestInfo::is_login);
     assert!((2..=25).contains(&count), "{count} logins in two seconds");
@@ -157,7 +160,10 @@ fn a_login_whose_answer_is_lost_is_not_repeated() {
         run.assert_code(125)
             .stdout_is("")
             .assert_no_secret(&proxy.secrets())
-            .stderr_contains("cannot log in at auth/approle: the answer was lost")
+            .stderr_contains(&format!(
+                "cannot log in at {}: the answer was lost",
+                tenant.auth_path()
+            ))
             .stderr_contains("one of them may be spent");
         assert_eq!(proxy.count(RequestInfo::is_login), 1, "{run}");
         assert_eq!(proxy.requests().len(), 1, "{run}");

@@ -3,7 +3,6 @@
 use crate::support::children::{count, telling_who};
 use crate::support::expiring::short_token;
 use crate::support::*;
-use serde_json::json;
 
 /// What a gateway says whose rules are wrong for a moment.
 fn denials() -> [Fault; 3] {
@@ -37,13 +36,7 @@ fn a_gateways_403_at_the_end_is_not_taken_for_a_token_that_is_gone() {
                 .stderr_contains(&format!("the lease {lease} could not be revoked"))
                 .stderr_contains("the answer is not from the API (403)");
             tenant.revoke_lease(&lease);
-            for accessor in tenant.accessors() {
-                let body = json!({"accessor": accessor});
-                tenant
-                    .admin()
-                    .write("auth/token/revoke-accessor", body)
-                    .unwrap();
-            }
+            tenant.revoke_tokens();
             tenant.assert_nothing_left();
         }
     }

@@ -2,7 +2,6 @@
 
 use crate::support::children::telling_who;
 use crate::support::*;
-use serde_json::json;
 
 #[test]
 fn what_was_replaced_is_revoked_and_the_last_credentials_stay() {
@@ -18,13 +17,8 @@ fn what_was_replaced_is_revoked_and_the_last_credentials_stay() {
         running.wait().assert_code(7);
         assert_eq!(tenant.roles(), [second], "the last role stays");
         assert_eq!(tenant.leases().len(), 1);
-        for accessor in tenant.wait_for_accessors(1) {
-            let body = json!({"accessor": accessor});
-            tenant
-                .admin()
-                .write("auth/token/revoke-accessor", body)
-                .unwrap();
-        }
+        tenant.wait_for_tokens(1);
+        tenant.revoke_tokens();
         tenant.assert_nothing_left();
     }
 }

@@ -119,11 +119,7 @@ fn revoke_by_hand(tenant: &Tenant) {
     for lease in tenant.leases() {
         tenant.revoke_lease(&lease);
     }
-    for accessor in tenant.accessors() {
-        let body = serde_json::json!({"accessor": accessor});
-        let path = "auth/token/revoke-accessor";
-        tenant.admin().write(path, body).unwrap();
-    }
+    tenant.revoke_tokens();
 }
 
 /// vaultexec in vaultexec, with a child.

@@ -27,14 +27,10 @@ fn policies() -> [(&'static str, Change); 3] {
 
 /// Ends what a test leaves behind on purpose.
 fn sweep(tenant: &Tenant) {
-    for lease in tenant.leases() {
+    for lease in tenant.leases().into_iter().chain(tenant.tokens()) {
         let body = json!({"lease_id": lease, "sync": true});
         let revoked = || tenant.admin().write("sys/leases/revoke", body.clone());
         let _ = tenant::undisturbed(revoked);
-    }
-    for accessor in tenant.accessors() {
-        let body = json!({"accessor": accessor});
-        let _ = tenant.admin().write("auth/token/revoke-accessor", body);
     }
 }
 
@@ -195,7 +191,7 @@ fn a_signal_before_the_answer_of_a_login_does_not_lose_the_token() {
             let proxy = harm(servers, RequestInfo::is_login, fault);
             let running = tenant.through(&proxy).child(SAY).spawn();
             hold.wait_arrived();
-            assert_eq!(tenant.accessors().len(), 1);
+            assert_eq!(tenant.tokens().len(), 1);
             running.signal(signal);
             hold.release();
             let run = running.wait();
@@ -454,7 +450,7 @@ fn no_revoke_leaves_lease_and_token_of_a_child_that_ran() {
             (
                 tenant.roles().len(),
                 tenant.leases().len(),
-                tenant.accessors().len()
+                tenant.tokens().len()
             ),
             (1, 1, 1)
         );

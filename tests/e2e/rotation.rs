@@ -109,7 +109,7 @@ fn new_credentials_come_before_the_stop_and_the_old_ones_go_after_the_start() {
             tenant.wait_for_roles(1),
             [second.trim_start_matches("start ")]
         );
-        tenant.wait_for_accessors(1);
+        tenant.wait_for_tokens(1);
         running.signal(libc::SIGTERM);
         running.wait().assert_code(7).assert_quiet_stderr();
         tenant.assert_nothing_left();

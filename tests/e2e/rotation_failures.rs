@@ -191,12 +191,7 @@ fn a_token_that_somebody_revokes_is_replaced_at_the_next_renewal() {
     let tenant = Tenant::new(Servers::shared());
     let running = telling_who(tenant.command()).spawn();
     running.wait_for_line("start");
-    let accessor = tenant.accessors().remove(0);
-    let body = serde_json::json!({"accessor": accessor});
-    tenant
-        .admin()
-        .write("auth/token/revoke-accessor", body)
-        .unwrap();
+    tenant.revoke_tokens();
     running.signal(libc::SIGCONT);
     // The token is asked for first.
     running.wait_for_stderr("cannot renew the token: ");
@@ -251,7 +246,7 @@ fn what_was_replaced_and_cannot_be_revoked_at_first_is_revoked_later() {
     running.wait_for_line("start");
     proxy.wait_for(3, RequestInfo::is_revoke_self);
     // What was replaced is not left, though it lives for an hour.
-    tenant.wait_for_accessors(1);
+    tenant.wait_for_tokens(1);
     running.signal(libc::SIGTERM);
     running.wait().assert_code(7);
     tenant.assert_nothing_left();
@@ -283,7 +278,7 @@ fn the_end_of_what_was_replaced_is_no_news() {
     // The first one ends by itself.
     tenant.wait_for_roles(1);
     revoke.release();
-    tenant.wait_for_accessors(1);
+    tenant.wait_for_tokens(1);
     running.signal(libc::SIGTERM);
     running.wait().assert_code(7).assert_quiet_stderr();
     tenant.assert_nothing_left();

@@ -2,7 +2,6 @@
 
 use crate::support::surroundings::everywhere;
 use crate::support::{procfs, signals, *};
-use serde_json::json;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -278,11 +277,7 @@ fn assert_told_what_is_left(ending: &Ending, tenant: &Tenant) {
         assert!(said.contains(words), "no {words:?} in {said:?}");
     }
     tenant.revoke_lease(&leases[0]);
-    for accessor in tenant.accessors() {
-        let body = json!({"accessor": accessor});
-        let path = "auth/token/revoke-accessor";
-        tenant.admin().write(path, body).unwrap();
-    }
+    tenant.revoke_tokens();
     tenant.assert_nothing_left();
 }
 

@@ -33,7 +33,7 @@ fn the_oracle_fails_while_credentials_live_and_passes_after_their_revocation() {
     );
     assert_eq!(tenant.roles(), [user]);
     assert_eq!(tenant.leases(), [creds["lease_id"].as_str().unwrap()]);
-    assert_eq!(tenant.accessors().len(), 1);
+    assert_eq!(tenant.tokens().len(), 1);
     let in_an_hour = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
@@ -80,7 +80,7 @@ fn a_tenant_has_the_options_it_was_made_with() {
         (
             tenant.roles().len(),
             tenant.leases().len(),
-            tenant.accessors().len()
+            tenant.tokens().len()
         ),
         (1, 1, 0)
     );
@@ -213,7 +213,8 @@ fn the_proxy_passes_and_records() {
     let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
     let secret_id = tenant.secret_id();
     let body = json!({"role_id": tenant.role_id(), "secret_id": secret_id});
-    let answer = through(&proxy).write("auth/approle/login", body).unwrap();
+    let login = format!("{}/login", tenant.auth_path());
+    let answer = through(&proxy).write(&login, body).unwrap();
     let token = answer["auth"]["client_token"].as_str().unwrap().to_owned();
     assert_eq!(proxy.secrets(), std::slice::from_ref(&token));
     through(&proxy)

@@ -316,7 +316,7 @@ fn a_redirect_from_https_down_to_http_is_refused() {
     let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
     let files = &tls.certificates;
     let plain = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
-    let target = format!("{}/v1/auth/approle/login", plain.url());
+    let target = format!("{}{}", plain.url(), tenant.login_path());
     let (url, serving) = answering_once(
         &files.server_cert("good"),
         &files.server_key("good"),
@@ -335,7 +335,7 @@ fn a_redirect_from_https_down_to_http_is_refused() {
         serving
             .join()
             .unwrap()
-            .starts_with("POST /v1/auth/approle/login")
+            .starts_with(&format!("POST {} ", tenant.login_path()))
     );
     assert_eq!(plain.requests().len(), 0, "nothing went over plain http");
 }
@@ -407,7 +407,10 @@ fn a_proxy_that_speaks_tls_stands_before_a_server_that_does_not() {
     assert_not_trusted(&tenant, run, &["by way of the proxy (400)"]);
     let asked = serving.join().unwrap();
     assert!(
-        asked.starts_with("POST http://vault.example:8200/v1/auth/approle/login"),
+        asked.starts_with(&format!(
+            "POST http://vault.example:8200{} ",
+            tenant.login_path()
+        )),
         "{asked}"
     );
 }

@@ -87,7 +87,7 @@ fn a_wrapping_token_is_taken_bare_and_as_json_from_variable_file_and_stdin() {
                 [
                     "/v1/sys/wrapping/lookup",
                     "/v1/sys/wrapping/unwrap",
-                    "/v1/auth/approle/login"
+                    &tenant.login_path()
                 ],
                 "{place}"
             );
@@ -126,7 +126,7 @@ fn a_token_that_was_made_elsewhere_is_refused_without_being_opened() {
             .output();
         assert_refused(&run, &proxy, &tenant);
         run.stderr_contains(made_at)
-            .stderr_contains("auth/approle/role/<role>/secret-id")
+            .stderr_contains(&format!("{}/role/<role>/secret-id", tenant.auth_path()))
             .stderr_contains("it has not been opened")
             .stderr_contains("treat it as stolen")
             .stderr_contains("--wrapping-path");

@@ -33,7 +33,7 @@ pub struct TenantSpec {
     approle: Map<String, Value>,
     extra_policy: String,
     password_policy: Option<String>,
-    own_approle_mount: Option<String>,
+    approle_mount: Option<String>,
     own_database_mount: Option<String>,
 }
 
@@ -124,9 +124,10 @@ impl TenantSpec {
         self
     }
 
-    /// Log in at `auth/<path>` instead of `auth/approle`. Take a path no other test has.
+    /// Log in at `auth/<path>` instead of a mount of the tenant's own. Take a path that no other tenant of the server has:
+    /// `approle`, the default, only on a server that has no other.
     pub fn approle_mount(mut self, path: &str) -> Self {
-        self.own_approle_mount = Some(path.to_owned());
+        self.approle_mount = Some(path.to_owned());
         self
     }
 
@@ -192,9 +193,9 @@ impl Tenant {
                 .unwrap_or_else(|| "database".to_owned()),
             database_role: format!("{tag}-app-role"),
             approle_mount: spec
-                .own_approle_mount
+                .approle_mount
                 .clone()
-                .unwrap_or_else(|| "approle".to_owned()),
+                .unwrap_or_else(|| format!("approle-{tag}")),
             approle_role: format!("{tag}-myapp"),
             policy: format!("{tag}-app-policy"),
             bind_secret_id: spec.approle.get("bind_secret_id") != Some(&Value::Bool(false)),
@@ -207,6 +208,16 @@ impl Tenant {
     /// The administrator's client.
     pub fn admin(&self) -> &Admin {
         &self.admin
+    }
+
+    /// The path of a login as requests have it, `/v1/auth/<mount>/login`.
+    pub fn login_path(&self) -> String {
+        format!("/v1/auth/{}/login", self.approle_mount)
+    }
+
+    /// `auth/<mount>`.
+    pub fn auth_path(&self) -> String {
+        format!("auth/{}", self.approle_mount)
     }
 
     /// The path that is read for credentials, `database/creds/<role>`.
@@ -347,12 +358,12 @@ impl Tenant {
     }
 
     fn try_leases(&self) -> Result<Vec<String>, Refused> {
-        let creds = self.creds_path();
-        let keys = self.admin.list(&format!("sys/leases/lookup/{creds}/"))?;
-        Ok(keys
-            .into_iter()
-            .map(|key| format!("{creds}/{key}"))
-            .collect())
+        self.leases_below(&self.creds_path())
+    }
+
+    fn leases_below(&self, path: &str) -> Result<Vec<String>, Refused> {
+        let keys = self.admin.list(&format!("sys/leases/lookup/{path}/"))?;
+        Ok(keys.iter().map(|key| format!("{path}/{key}")).collect())
     }
 
     /// Waits until the server has exactly `count` leases of this tenant, and names them.
@@ -409,40 +420,40 @@ impl Tenant {
             .take()
     }
 
-    /// The accessors of the tokens that came from a login with the tenant's AppRole role. Batch tokens have none.
-    pub fn accessors(&self) -> Vec<String> {
-        self.try_accessors().unwrap()
+    /// The tokens that came from a login at the tenant's mount, by the leases that the server keeps of them. Batch tokens have
+    /// none. Looking tokens up by their accessors would do harm: OpenBao revokes one that is looked up just before its lease is
+    /// written, and then some other test's login has given a token that is dead.
+    pub fn tokens(&self) -> Vec<String> {
+        self.try_tokens().unwrap()
     }
 
-    fn try_accessors(&self) -> Result<Vec<String>, Refused> {
-        let all = self.admin.list("auth/token/accessors")?;
-        let is_ours = |accessor: &String| {
-            // Others' tokens come and go meanwhile: what is not there any more is nobody's.
-            self.admin
-                .write("auth/token/lookup-accessor", json!({"accessor": accessor}))
-                .is_ok_and(|answer| {
-                    answer["data"]["meta"]["role_name"] == self.approle_role.as_str()
-                })
-        };
-        Ok(all.into_iter().filter(is_ours).collect())
+    fn try_tokens(&self) -> Result<Vec<String>, Refused> {
+        self.leases_below(&format!("auth/{}/login", self.approle_mount))
     }
 
     /// Waits until there are exactly `count` such tokens.
     #[track_caller]
-    pub fn wait_for_accessors(&self, count: usize) -> Vec<String> {
-        let mut accessors = Vec::new();
+    pub fn wait_for_tokens(&self, count: usize) {
+        let mut tokens = Vec::new();
         let found = poll_until(PATIENCE, || {
-            accessors = self.accessors();
-            (accessors.len() == count).then_some(())
+            tokens = self.tokens();
+            (tokens.len() == count).then_some(())
         });
         assert!(
             found.is_some(),
-            "wanted {count} tokens, there are {accessors:?}"
+            "wanted {count} tokens, there are {tokens:?}"
         );
-        accessors
     }
 
-    /// What is left: roles, leases, token accessors, one a line. Empty is as it should be after a run. Who gives no answer has not
+    /// Revokes the tenant's tokens as the administrator does, and what hangs on them.
+    #[track_caller]
+    pub fn revoke_tokens(&self) {
+        for token in self.tokens() {
+            self.revoke_lease(&token);
+        }
+    }
+
+    /// What is left: roles, leases, tokens, one a line. Empty is as it should be after a run. Who gives no answer has not
     /// shown that nothing is left.
     pub fn leftovers(&self) -> Vec<String> {
         fn lines<E: Display>(what: &str, found: Result<Vec<String>, E>) -> Vec<String> {
@@ -453,7 +464,7 @@ impl Tenant {
         }
         let mut left = lines("role", self.try_roles());
         left.extend(lines("lease", self.try_leases()));
-        left.extend(lines("token with accessor", self.try_accessors()));
+        left.extend(lines("token", self.try_tokens()));
         left
     }
 
@@ -537,13 +548,10 @@ impl Tenant {
             )
             .unwrap();
 
-        if spec.own_approle_mount.is_some() {
-            admin
-                .write(
-                    &format!("sys/auth/{}", self.approle_mount),
-                    json!({"type": "approle"}),
-                )
-                .unwrap();
+        // The default one is there, as in the tutorial.
+        if self.approle_mount != "approle" {
+            let path = format!("sys/auth/{}", self.approle_mount);
+            admin.write(&path, json!({"type": "approle"})).unwrap();
         }
         let approle = json!({
             "token_policies": [self.policy],
@@ -559,7 +567,16 @@ impl Tenant {
                 approle.as_object_mut().unwrap().remove(field);
             }
         }
-        admin.write(&self.approle_path(), approle).unwrap();
+        // A standby hears of a new mount a little later.
+        let mut written = admin.write(&self.approle_path(), approle.clone());
+        poll_until(Duration::from_secs(30), || {
+            let unknown = matches!(&written, Err(refused) if refused.status == 404);
+            if unknown {
+                written = admin.write(&self.approle_path(), approle.clone());
+            }
+            (!unknown).then_some(())
+        });
+        written.unwrap();
     }
 }
 

@@ -235,7 +235,7 @@ fn sweep(tenant: &Tenant, pending: &Pending) {
 }
 
 /// Revokes the token, if it is still there.
-pub fn revoke_accessor(tenant: &Tenant, accessor: &str) {
+fn revoke_accessor(tenant: &Tenant, accessor: &str) {
     let body = json!({"accessor": accessor});
     let _ = tenant.admin().write("auth/token/revoke-accessor", body);
 }

@@ -13,7 +13,7 @@ mod oracle;
 mod plan;
 
 use crate::support::*;
-use aftermath::{Pending, revoke_accessor};
+use aftermath::Pending;
 use kinds::KINDS;
 use observed::{Exit, Observed};
 use oracle::judge;
@@ -141,9 +141,7 @@ fn cleans_up_after_kill(tenant: &Tenant) -> bool {
         tenant.leftovers().is_empty().then_some(())
     });
     if clean.is_none() {
-        for accessor in tenant.accessors() {
-            revoke_accessor(tenant, &accessor);
-        }
+        tenant.revoke_tokens();
         tenant.assert_nothing_left();
     }
     clean.is_some()
