@@ -23,7 +23,7 @@ use crate::report::Reporter;
 use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{mask, process};
+use crate::sys::{inherited, mask, process};
 use crate::vault::Client;
 
 /// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
@@ -157,6 +157,7 @@ async fn obtain_and_run(
     let child = provider.start_first(acquisition, signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
+        ignored: inherited::ignored(),
     });
     let stop = Stop {
         signal: config.stop_signal,

@@ -29,7 +29,9 @@ use crate::lease::{self, Acquisition, Command};
 use crate::postgres::{self, Credentials};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
-use crate::supervise::{Event, OnExpiry, Saying, Supply, look_before_child, matters_before_child};
+use crate::supervise::{
+    Childless, Event, OnExpiry, Saying, Supply, look_without_child, matters_without_child,
+};
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::signals::Signals;
@@ -168,11 +170,17 @@ impl Provider {
             hint: None,
         })?;
         let orphaned = (!crate::sys::process::is_init()).then_some(config.stop_signal);
+        let when = if self.current.is_some() {
+            Childless::Between
+        } else {
+            Childless::Before
+        };
+        let matters = |received| matters_without_child(received, when);
         loop {
-            match spawn::spawn(&program, orphaned, signals, matters_before_child) {
+            match spawn::spawn(&program, orphaned, signals, matters) {
                 Ok(child) => return Ok(child),
                 Err(SpawnError::SignalsWait) => {
-                    if let Some(signal) = look_before_child(signals) {
+                    if let Some(signal) = look_without_child(signals, when) {
                         return Err(Error::Interrupted(signal));
                     }
                 }

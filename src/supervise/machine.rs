@@ -3,7 +3,7 @@
 
 use crate::exit::Exit;
 use crate::sys::reap::Change;
-use crate::sys::signal::Signal;
+use crate::sys::signal::{Signal, SignalSet};
 use crate::sys::signals::{Origin, Received};
 
 use super::event::{Action, Event, Saying};
@@ -15,6 +15,9 @@ use super::policy::{Topology, reaches_child};
 pub struct Rules {
     /// What happens when credentials cannot be extended.
     pub on_expiry: OnExpiry,
+    /// The signals that were ignored when vaultexec was started, as `nohup` has it with HUP. The
+    /// child was started so too: they tell nobody to end.
+    pub ignored: SignalSet,
 }
 
 /// What is going on.
@@ -118,6 +121,7 @@ impl Machine {
     fn signal(&mut self, received: Received, topology: Topology) -> Vec<Action> {
         // The child itself cannot ask for its own end this way, nor can a SIGPIPE of ours.
         let own = [Origin::Ourselves, Origin::Process(topology.child)].contains(&received.origin);
+        let idle = own || self.rules.ignored.contains(received.signal);
         // Some programs take INT and QUIT for other wishes while they run (psql cancels a query,
         // a JVM prints its threads); whoever sends one into a rotation means the end.
         let meant = match (received.signal, received.origin) {
@@ -126,8 +130,8 @@ impl Machine {
             (Signal::INT | Signal::QUIT, _) => self.phase != Phase::Running,
             _ => false,
         };
-        self.hung_up |= received.signal == Signal::HUP && !own;
-        if meant && !own {
+        self.hung_up |= received.signal == Signal::HUP && !idle;
+        if meant && !idle {
             self.told_to_end = true;
             if self.phase == Phase::Stopping(After::Restart) {
                 self.phase = Phase::Stopping(After::End);

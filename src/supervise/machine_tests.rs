@@ -44,7 +44,10 @@ fn events() -> Vec<Event> {
 }
 
 fn machine(on_expiry: OnExpiry) -> Machine {
-    Machine::new(Rules { on_expiry })
+    Machine::new(Rules {
+        on_expiry,
+        ignored: SignalSet::default(),
+    })
 }
 
 /// Every state that some sequence of three events leads to.
@@ -305,4 +308,25 @@ fn a_failed_acquisition_leaves_the_child_alone_and_is_tried_later() {
         machine.handle(Event::NotAcquired { again: false }),
         [Action::Say(Saying::CannotReplace)]
     );
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_does_not_mean_the_end() {
+    for (number, origin) in [
+        (Signal::HUP, Origin::Kernel),
+        (Signal::TERM, Origin::Process(1)),
+    ] {
+        for (ignored, expected) in [
+            (true, Action::Acquire),
+            (false, Action::Say(Saying::WillExpire)),
+        ] {
+            let mut machine = Machine::new(Rules {
+                on_expiry: OnExpiry::Restart,
+                ignored: ignored.then_some(number).into_iter().collect(),
+            });
+            let _forwarded = machine.handle(signal(number, origin));
+            let story = format!("{number}, ignored: {ignored}");
+            assert_eq!(machine.handle(Event::Expiring), [expected], "{story}");
+        }
+    }
 }

@@ -15,5 +15,6 @@ pub use cleanup::bounded;
 pub use event::{Event, Saying};
 pub use machine::{Machine, Rules};
 pub use on_expiry::OnExpiry;
-pub use startup::{Startup, interruptible, look_before_child, matters_before_child};
+pub use policy::Childless;
+pub use startup::{Startup, interruptible, look_without_child, matters_without_child};
 pub use watch::{Stop, Supply, watch};

@@ -50,9 +50,19 @@ pub fn ends_stop(received: Received, topology: Topology) -> bool {
     received.signal == Signal::CONT && reaches_child(received, topology)
 }
 
-/// What a signal means while there is no child yet: what it would mean to the command itself.
+/// When it is that there is no child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeforeChild {
+pub enum Childless {
+    /// Before the first one: a signal means what it would mean to the command itself.
+    Before,
+    /// Between one and the next: what was not meant as the end was for the one that is gone, and the
+    /// next one could not handle it yet.
+    Between,
+}
+
+/// What a signal means while there is no child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutChild {
     /// Nothing.
     Pass,
     /// Stop, and go on later.
@@ -63,14 +73,18 @@ pub enum BeforeChild {
 
 /// What a signal does to a program that does not handle it, unless it was ignored at the start.
 #[must_use]
-pub const fn before_child(received: Received, ignored: bool) -> BeforeChild {
+pub const fn without_child(received: Received, when: Childless, ignored: bool) -> WithoutChild {
     if ignored || matches!(received.origin, Origin::Ourselves) {
-        return BeforeChild::Pass;
+        return WithoutChild::Pass;
     }
-    match received.signal {
-        Signal::CHLD | Signal::URG | Signal::WINCH | Signal::CONT => BeforeChild::Pass,
-        Signal::TSTP | Signal::TTIN | Signal::TTOU => BeforeChild::Stop,
-        _ => BeforeChild::End,
+    match (received.signal, when) {
+        (Signal::CHLD | Signal::URG | Signal::WINCH | Signal::CONT, _) => WithoutChild::Pass,
+        (Signal::TSTP | Signal::TTIN | Signal::TTOU, _) => WithoutChild::Stop,
+        (Signal::TERM | Signal::INT | Signal::QUIT, _) | (_, Childless::Before) => {
+            WithoutChild::End
+        }
+        (Signal::HUP, _) if matches!(received.origin, Origin::Kernel) => WithoutChild::End,
+        (_, Childless::Between) => WithoutChild::Pass,
     }
 }
 
@@ -176,13 +190,8 @@ mod tests {
     #[test]
     fn before_there_is_a_child_signals_do_what_they_do_by_default() {
         let before = |signal| {
-            before_child(
-                Received {
-                    signal,
-                    origin: Origin::Kernel,
-                },
-                false,
-            )
+            let origin = Origin::Kernel;
+            without_child(Received { signal, origin }, Childless::Before, false)
         };
         for signal in [
             Signal::TERM,
@@ -193,24 +202,44 @@ mod tests {
             Signal::USR2,
             Signal::PIPE,
         ] {
-            assert_eq!(before(signal), BeforeChild::End, "{signal}");
+            assert_eq!(before(signal), WithoutChild::End, "{signal}");
         }
         for signal in [Signal::CHLD, Signal::CONT, Signal::WINCH, Signal::URG] {
-            assert_eq!(before(signal), BeforeChild::Pass, "{signal}");
+            assert_eq!(before(signal), WithoutChild::Pass, "{signal}");
         }
         for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
-            assert_eq!(before(signal), BeforeChild::Stop, "{signal}");
+            assert_eq!(before(signal), WithoutChild::Stop, "{signal}");
         }
         for signal in Signal::all() {
             let received = Received {
                 signal,
                 origin: Origin::Process(1),
             };
-            assert_eq!(
-                before_child(received, true),
-                BeforeChild::Pass,
-                "{signal} was ignored"
-            );
+            for when in [Childless::Before, Childless::Between] {
+                assert_eq!(
+                    without_child(received, when, true),
+                    WithoutChild::Pass,
+                    "{signal} was ignored"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn between_two_children_a_signal_that_does_not_mean_the_end_is_nobodys() {
+        let between = |signal, origin| {
+            let received = Received { signal, origin };
+            without_child(received, Childless::Between, false)
+        };
+        for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+            for origin in [Origin::Kernel, Origin::Process(1)] {
+                assert_eq!(between(signal, origin), WithoutChild::End, "{signal}");
+            }
+        }
+        assert_eq!(between(Signal::HUP, Origin::Kernel), WithoutChild::End);
+        for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::PIPE] {
+            let origin = Origin::Process(1);
+            assert_eq!(between(signal, origin), WithoutChild::Pass, "{signal}");
         }
     }
 }

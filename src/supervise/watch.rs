@@ -12,7 +12,7 @@ use crate::sys::clock::Moment;
 use crate::sys::process;
 use crate::sys::reap::{self, Change};
 use crate::sys::signal::Signal;
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Received, Signals};
 use crate::sys::spawn::Child;
 use crate::sys::terminal;
 use crate::sys::timer::{BootClock, Clock as _};
@@ -125,14 +125,19 @@ pub async fn watch(
         tokio::select! {
             biased;
             received = signals.next() => {
-                // What the child did comes first: whether it is stopped decides about a CONT.
-                events = changes(&child);
                 let pid = child.pid();
+                // Before a child that has ended is reaped, and is in no group any more.
                 let topology = Topology { child: pid, shares_group: process::shares_group(pid), leads_session };
-                if ends_stop(received, topology) {
-                    events.retain(|event| !matches!(event, Event::Child(Change::Stopped(_))));
+                // What the child has done comes after all signals so far, since it may have done it
+                // for them: one that has ended of a Ctrl-C is not started again.
+                let all = std::iter::once(received).chain(std::iter::from_fn(|| signals.try_next()));
+                let all: Vec<Received> = all.collect();
+                let mut done = changes(&child);
+                if all.iter().any(|received| ends_stop(*received, topology)) {
+                    done.retain(|event| !matches!(event, Event::Child(Change::Stopped(_))));
                 }
-                events.push(Event::Signal(received, topology));
+                events.extend(all.into_iter().map(|received| Event::Signal(received, topology)));
+                events.extend(done);
             }
             () = kill => {
                 kill_at = None;

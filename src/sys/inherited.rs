@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::signal::Signal;
+use super::signal::{Signal, SignalSet};
 
 /// Bit `n - 1` is set when signal `n` was ignored.
 static IGNORED: AtomicU64 = AtomicU64::new(0);
@@ -57,16 +57,16 @@ const fn bit(number: libc::c_int) -> u64 {
     1u64 << (number - 1)
 }
 
-/// Whether the signal was ignored when vaultexec started.
+/// The signals that were ignored when vaultexec started.
 #[must_use]
-pub fn ignored(signal: Signal) -> bool {
-    IGNORED.load(Ordering::Relaxed) & bit(signal.number()) != 0
+pub fn ignored() -> SignalSet {
+    SignalSet::from_bits(IGNORED.load(Ordering::Relaxed))
 }
 
-/// Whether the signal was blocked when vaultexec started.
+/// The signals that were blocked when vaultexec started.
 #[must_use]
-pub fn blocked(signal: Signal) -> bool {
-    BLOCKED.load(Ordering::Relaxed) & bit(signal.number()) != 0
+pub fn blocked() -> SignalSet {
+    SignalSet::from_bits(BLOCKED.load(Ordering::Relaxed))
 }
 
 /// Whether a standard descriptor (0, 1 or 2) was closed when vaultexec started.

@@ -36,7 +36,7 @@ impl Drop for AllBlocked {
 /// pending is delivered as soon as it is unblocked.
 pub(super) fn restore_inherited() {
     for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
-        let disposition = if inherited::ignored(signal) {
+        let disposition = if inherited::ignored().contains(signal) {
             libc::SIG_IGN
         } else {
             libc::SIG_DFL
@@ -44,7 +44,7 @@ pub(super) fn restore_inherited() {
         let _before = set_disposition(signal, disposition);
     }
     let mut mask = empty_set();
-    for signal in Signal::all().filter(|&signal| inherited::blocked(signal)) {
+    for signal in Signal::all().filter(|&signal| inherited::blocked().contains(signal)) {
         // SAFETY: the set is valid and the number in range.
         unsafe { libc::sigaddset(&raw mut mask, signal.number()) };
     }

@@ -115,6 +115,34 @@ impl Signal {
     }
 }
 
+/// Some of the signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// The set whose bit `n - 1` is set for signal `n`.
+    #[must_use]
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether the signal is one of them.
+    #[must_use]
+    pub const fn contains(self, signal: Signal) -> bool {
+        self.0 & (1 << (signal.0 - 1)) != 0
+    }
+}
+
+impl FromIterator<Signal> for SignalSet {
+    fn from_iter<T: IntoIterator<Item = Signal>>(signals: T) -> Self {
+        Self(
+            signals
+                .into_iter()
+                .fold(0, |bits, signal| bits | 1 << (signal.0 - 1)),
+        )
+    }
+}
+
 impl fmt::Display for Signal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -47,6 +47,13 @@ pub fn take_back_from(child: Pid) {
     }
 }
 
+/// Whether this process may use its terminal: a stop for having tried that from the background is
+/// out of date then.
+#[must_use]
+pub fn is_ours() -> bool {
+    terminal().is_some_and(|terminal| foreground(&terminal) == getpgrp().as_raw())
+}
+
 /// The controlling terminal, whatever the standard descriptors are.
 fn terminal() -> Option<File> {
     OpenOptions::new().read(true).open("/dev/tty").ok()
