@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -72,12 +71,7 @@ impl AppRole {
                     creation_path: creation_path.clone(),
                 }),
         };
-        let file = match &settings.secret_id {
-            SecretIdSettings::None => None,
-            SecretIdSettings::Plain(source) | SecretIdSettings::Wrapped { source, .. } => {
-                source.file()
-            }
-        };
+        let file = settings.secret_id.source().and_then(Source::file);
         match (role_id, secret_id) {
             (Ok(role_id), Ok(secret_id)) => Ok(Self {
                 mount: settings.mount.clone(),
@@ -176,10 +170,10 @@ impl AppRole {
             .filter(|&uses| uses > 0);
         // Zero means that it does not expire.
         self.expiry = document
-            .number("data.secret_id_ttl")
+            .seconds("data.secret_id_ttl")
             .ok()
-            .filter(|&seconds| seconds > 0)
-            .map(|seconds| Moment::now() + Duration::from_secs(seconds));
+            .filter(|duration| !duration.is_zero())
+            .map(|duration| Moment::now() + duration);
         self.secret_id = SecretId::Plain(secret_id);
         if patience.interrupt.signal().is_some() {
             self.report.warn("interrupted when the wrapping token had just been opened: it is spent, so hand over a new one");

@@ -76,9 +76,7 @@ pub fn proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
     let except = either("NO_PROXY", "no_proxy")
         .map(|value| value.text)
         .unwrap_or_default();
-    // As the official client: what is on this host is never asked for by way of a proxy.
-    let except = format!("localhost,127.0.0.0/8,::1,{except}");
-    let except = except.trim_end_matches(',').to_owned();
+    let except = exemptions(&except, addresses);
     let of_scheme = |scheme: &str, value: Option<Value>| {
         let value = value?;
         let url = parse_proxy(&value.text);
@@ -103,6 +101,38 @@ pub fn proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
         https,
         except,
     }
+}
+
+/// The hosts that are reached without a proxy, by the HTTP client's rules: it knows neither the
+/// official client's `*.domain` nor its `host:port`.
+fn exemptions(list: &str, addresses: &[Address]) -> String {
+    let has_port = |wanted: u16| {
+        addresses.iter().any(|address| match address {
+            Address::Tcp(url) => url.port_or_known_default() == Some(wanted),
+            Address::Unix(_) => false,
+        })
+    };
+    let given = list.split(',').map(str::trim).map(|item| {
+        let item = item
+            .strip_prefix('*')
+            .filter(|domain| domain.starts_with('.'))
+            .unwrap_or(item);
+        let port = item.rsplit_once(':').and_then(|(host, port)| {
+            let whole = !host.contains(':') || host.ends_with(']');
+            let host = host.trim_matches(['[', ']']);
+            Some((host, port.parse().ok()?)).filter(|_| whole)
+        });
+        match port {
+            Some((host, port)) if has_port(port) => host,
+            _ => item,
+        }
+    });
+    // As the official client: what is on this host is never asked for by way of a proxy.
+    let here = ["localhost", "127.0.0.0/8", "::1"];
+    let all = here
+        .into_iter()
+        .chain(given.filter(|item| !item.is_empty()));
+    all.collect::<Vec<_>>().join(",")
 }
 
 /// Whether the address is reached by way of the environment's proxy for `scheme`.
@@ -135,7 +165,6 @@ mod tests {
         let value = Value {
             text: text.to_owned(),
             setting: "VAULT_ADDR".to_owned(),
-            by_flag: false,
         };
         let addresses = parse_addresses(&value, &lookup);
         (
@@ -220,6 +249,10 @@ mod tests {
             ("https://vault.example.com", "EXAMPLE.com"),
             ("https://10.1.2.3:8200", "10.0.0.0/8"),
             ("https://vault", "*"),
+            ("https://vault.corp.test", "x,*.corp.test"),
+            ("https://vault:8200", "vault:8200"),
+            ("https://[fd00::1]:8200", "[fd00::1]:8200"),
+            ("https://[fd00::1]:8200", "fd00::1"),
         ] {
             let (problems, direct) = told(addresses, &[socks, ("NO_PROXY", exempt)]);
             assert_eq!(problems, "", "{addresses} {exempt}");
@@ -227,7 +260,7 @@ mod tests {
         }
         let (problems, _) = told(
             "https://localhost,http://x,https://vault:8200",
-            &[socks, ("no_proxy", "example.com")],
+            &[socks, ("no_proxy", "example.com,vault:8201")],
         );
         assert_eq!(
             problems,

@@ -19,7 +19,6 @@ pub fn vault(cli: &Cli, lookup: &Lookup<'_>, start_timeout: Duration) -> Setting
         .unwrap_or_else(|| Value {
             text: bounds::ADDRESS.to_owned(),
             setting: "VAULT_ADDR".to_owned(),
-            by_flag: false,
         });
     let timeout = lookup.variable("VAULT_CLIENT_TIMEOUT");
     let timeout = lookup.duration(timeout, bounds::CLIENT_TIMEOUT, bounds::SHORTEST_TIMEOUT);
@@ -174,18 +173,23 @@ fn checked(pem: Vec<u8>, value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> 
     Some(pem)
 }
 
-/// All certificates of a folder, as one PEM text. Files that are something else are passed over.
+/// All certificates of a folder and of those in it, as one PEM text. Files that are something else
+/// are passed over, and so are links to folders, as the official client does.
 fn certificates_below(folder: &Path) -> std::io::Result<Vec<u8>> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     paths.sort();
     let mut all = Vec::new();
-    for path in paths.iter().filter(|path| path.is_file()) {
-        let pem = read_bounded(path)?;
-        if certificates(&pem).is_ok() {
-            all.extend_from_slice(&pem);
-            all.push(b'\n');
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(certificates_below(&path)?);
+        } else if path.is_file() {
+            let pem = read_bounded(&path)?;
+            if certificates(&pem).is_ok() {
+                all.extend_from_slice(&pem);
+                all.push(b'\n');
+            }
         }
     }
     Ok(all)

@@ -14,8 +14,6 @@ pub struct Value {
     pub text: String,
     /// The flag or the variable that it was given by.
     pub setting: String,
-    /// Whether it was given by flag, which wins over every variable.
-    pub by_flag: bool,
 }
 
 /// Looks settings up, and collects what is wrong with them.
@@ -85,7 +83,6 @@ impl<'a> Lookup<'a> {
             Some(text) => Some(Value {
                 text: text.to_owned(),
                 setting,
-                by_flag,
             }),
             None => {
                 self.wrong(&setting, "its value is not text in UTF-8");
