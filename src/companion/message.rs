@@ -106,7 +106,7 @@ impl Drop for Held {
 impl Message {
     /// The message as it is sent.
     pub fn to_frame(&self) -> Vec<u8> {
-        // Numbers, texts and lists: this cannot fail, and an empty frame is passed over.
+        // Numbers, texts and lists: this cannot fail.
         let json = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
         let length = u32::try_from(json.len()).unwrap_or(0);
         let mut frame = Vec::with_capacity(json.len() + 4);

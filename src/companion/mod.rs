@@ -100,7 +100,10 @@ impl Companion {
 
 impl Drop for Companion {
     fn drop(&mut self) {
-        self.dismiss();
+        // Whoever panics has not cleaned up.
+        if !std::thread::panicking() {
+            self.dismiss();
+        }
     }
 }
 

@@ -76,8 +76,6 @@ fn cut_off(socket: &UnixStream, secret: impl Fn(&[u8]) -> bool) -> io::Result<()
     dup2_stderr(&null)?;
     drop(null);
     close_all_but(socket.as_raw_fd());
-    // A mounted folder can be unmounted while we are here.
-    std::env::set_current_dir("/")?;
     wipe_environment(secret);
     Ok(())
 }

@@ -4,6 +4,33 @@ use super::pidfd::Pidfd;
 use super::reap::Pid;
 use super::signal::Signal;
 
+/// With whose rights a process runs, as its `status` in `/proc` has it.
+#[derive(Debug)]
+struct Identity {
+    users_and_groups: Vec<String>,
+    capabilities: u64,
+}
+
+impl Identity {
+    fn of(process: &str) -> Option<Self> {
+        Self::read(&std::fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+    }
+
+    fn read(status: &str) -> Option<Self> {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        Some(Self {
+            users_and_groups: vec![field("Uid:")?.to_owned(), field("Gid:")?.to_owned()],
+            capabilities: u64::from_str_radix(field("CapPrm:")?.trim(), 16).ok()?,
+        })
+    }
+
+    /// The kernel's rule for a process that was `before` and is this now.
+    fn makes_the_kernel_forget(&self, before: &Self) -> bool {
+        let gained = self.capabilities & !before.capabilities;
+        self.users_and_groups != before.users_and_groups || gained != 0
+    }
+}
+
 /// A process that is not ours to wait for.
 #[derive(Debug)]
 pub struct Watched {
@@ -35,20 +62,13 @@ impl Watched {
         }
     }
 
-    /// Whether it has another user, group or capabilities than this process. With such a change the
-    /// kernel forgets the signal for a parent's death.
+    /// Whether it has another user or group than this process, or a capability that this one lacks.
+    /// With such a change the kernel forgets the signal for a parent's death.
     #[must_use]
     pub fn has_changed_user(&self) -> bool {
-        let identity = |process: &str| {
-            let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-            let fields = ["Uid:", "Gid:", "CapPrm:"];
-            let lines = status.lines();
-            let lines = lines.filter(|line| fields.iter().any(|field| line.starts_with(field)));
-            Some(lines.collect::<Vec<_>>().join("\n"))
-        };
-        identity(&self.pid.to_string())
-            .zip(identity("self"))
-            .is_some_and(|(its, ours)| its != ours)
+        let its = Identity::of(&self.pid.to_string());
+        its.zip(Identity::of("self"))
+            .is_some_and(|(its, ours)| its.makes_the_kernel_forget(&ours))
     }
 
     /// Whether it has ended.
@@ -60,5 +80,31 @@ impl Watched {
     /// Waits until it has ended.
     pub async fn ended(&self) {
         self.pidfd.ended().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signal_is_forgotten_with_another_user_or_more_capabilities_but_not_with_fewer() {
+        let identity = |user: u32, capabilities: &str| {
+            let status =
+                format!("Name:\tx\nUid:\t{user}\t{user}\nGid:\t0\t0\nCapPrm:\t{capabilities}\n");
+            Identity::read(&status).expect("a status")
+        };
+        let before = identity(0, "0000000000000ff0");
+        for (user, capabilities, forgotten) in [
+            (0, "0000000000000ff0", false),
+            (0, "0000000000000f00", false),
+            (0, "0000000000000ff1", true),
+            (1, "0000000000000ff0", true),
+            (1, "0000000000000000", true),
+        ] {
+            let now = identity(user, capabilities);
+            let found = now.makes_the_kernel_forget(&before);
+            assert_eq!(found, forgotten, "{user} {capabilities}");
+        }
     }
 }
