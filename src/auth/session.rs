@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
-use crate::vault::LoginAnswer;
+use crate::vault::{Failure, LoginAnswer};
 
 /// A token, and what is known of its life.
 #[derive(Debug)]
@@ -78,10 +78,23 @@ impl Session {
         self.uses.get()
     }
 
-    /// Counts a call. Failing ones count too; the last one ends the token and all its leases.
-    pub fn spend_use(&self) {
-        self.uses
-            .set(self.uses.get().map(|uses| uses.saturating_sub(1)));
+    /// Makes a call with the token and counts it. Failing ones count too, if they were sent; the last
+    /// one ends the token and all its leases.
+    ///
+    /// # Errors
+    /// The call's.
+    pub async fn count_use<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let uses = self.uses.get();
+        // From before it is sent: nobody knows how far one that is given up has come.
+        self.uses.set(uses.map(|uses| uses.saturating_sub(1)));
+        let result = call.await;
+        if result.as_ref().is_err_and(|failure| !failure.was_sent()) {
+            self.uses.set(uses);
+        }
+        result
     }
 }
 

@@ -79,8 +79,8 @@ pub async fn acquire(
         // whatever becomes of the next try.
         let lost = holding.unknown_lease.get();
         holdings.begin_read(&holding);
-        session.spend_use();
-        let answer = client.read(path, &session.token, patience.for_once()).await;
+        let read = client.read(path, &session.token, patience.for_once());
+        let answer = session.count_use(read).await;
         let acted = answer.as_ref().err().is_some_and(Failure::may_have_acted);
         holding.unknown_lease.set(lost || acted);
         answer

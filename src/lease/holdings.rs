@@ -138,6 +138,8 @@ pub struct Holding {
     pub unknown_lease: Cell<bool>,
     /// What has become of the token.
     pub token: Cell<TokenState>,
+    /// Whether the server was asked to revoke the token before: it may have done so.
+    pub asked_for_token: Cell<bool>,
     /// Why the token could not be revoked, if that was tried.
     pub token_refusal: RefCell<Option<Refusal>>,
 }
@@ -146,8 +148,29 @@ impl Holding {
     /// Whether nothing needs to be done about it any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.token.get() != TokenState::Held
-            && self.leases.borrow().iter().all(|lease| lease.is_settled())
+        let token = match self.token.get() {
+            TokenState::Held => false,
+            // A lease that nobody knows stays with its token.
+            TokenState::Kept => !self.unknown_lease.get(),
+            TokenState::Gone => true,
+        };
+        token && self.leases.borrow().iter().all(|lease| lease.is_settled())
+    }
+
+    /// Whether its token cannot be revoked, whenever that is tried.
+    fn keeps_its_token(&self) -> bool {
+        let refusal = self.token_refusal.borrow();
+        let refused = refusal.as_ref();
+        self.session.batch || refused.is_some_and(|refusal| refusal.reason == Reason::Policy)
+    }
+
+    /// Whether another try would bring nothing: there is no token to ask the server with, or it may
+    /// neither be revoked nor revoke.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        let forbidden = |lease: &Rc<Lease>| lease.is_settled() || lease.was_refused(Reason::Policy);
+        let all_forbidden = self.leases.borrow().iter().all(forbidden);
+        self.is_beyond_reach() || (self.keeps_its_token() && all_forbidden)
     }
 
     /// Whether there is nothing left to ask the server with, though the engine has refused to revoke
@@ -157,10 +180,18 @@ impl Holding {
         self.token.get() == TokenState::Gone && !self.is_settled()
     }
 
-    /// Whether the token is gone, and its leases are revoked or have ended by themselves.
+    /// Whether the token is gone, and its leases are revoked or have ended by themselves. What the
+    /// engine has refused to end does not. A token that can be revoked is, even if its time is over by
+    /// our reckoning: the answer to a renewal may have been lost.
     fn has_ended(&self, now: Moment) -> bool {
-        let ended = |lease: &Rc<Lease>| lease.is_settled() || lease.expiry.get() <= now;
-        self.token.get() == TokenState::Gone && self.leases.borrow().iter().all(ended)
+        let over = self.session.expiry().is_some_and(|expiry| expiry <= now);
+        let token_over = over && self.keeps_its_token();
+        let ended = |lease: &Rc<Lease>| {
+            let over = token_over || lease.expiry.get() <= now;
+            lease.is_settled() || (over && !lease.was_refused(Reason::Engine))
+        };
+        let token_ended = self.token.get() == TokenState::Gone || token_over;
+        token_ended && self.leases.borrow().iter().all(ended)
     }
 
     fn left(&self) -> Vec<Left> {
@@ -181,9 +212,10 @@ impl Holding {
                 }
             })
             .collect();
-        if self.token.get() != TokenState::Held {
+        if self.token.get() == TokenState::Gone {
             return left;
         }
+        let kept = self.token.get() == TokenState::Kept;
         let refusal = self.token_refusal.borrow().clone();
         let policy = refusal
             .as_ref()
@@ -191,7 +223,9 @@ impl Holding {
         let words = refusal.map_or_else(no_time, |refusal| refusal.words);
         let hint = policy.then(|| hints::needed_line("auth/token/revoke-self", "update"));
         if self.unknown_lease.get() {
-            let token = if self.session.batch {
+            let token = if kept {
+                "the answer with it was lost, and its token stays".to_owned()
+            } else if self.session.batch {
                 "the answer with it was lost, and its token is a batch token".to_owned()
             } else {
                 format!("the answer with it was lost, and its token could not be revoked: {words}")
@@ -202,7 +236,7 @@ impl Holding {
                 hint,
                 expiry: token_ends,
             });
-        } else if left.is_empty() {
+        } else if left.is_empty() && !kept {
             left.push(Left {
                 what: "the token".to_owned(),
                 words,
@@ -261,6 +295,7 @@ impl Holdings {
             leases: RefCell::default(),
             unknown_lease: Cell::new(false),
             token: Cell::new(TokenState::Held),
+            asked_for_token: Cell::new(false),
             token_refusal: RefCell::default(),
         });
         self.all.borrow_mut().push(Rc::clone(&holding));
@@ -333,9 +368,14 @@ impl Holdings {
     /// Forgets what is settled or has ended by itself, and tells the witness.
     pub fn forget_settled(&self) {
         let now = Moment::now();
-        self.all
-            .borrow_mut()
-            .retain(|holding| !holding.has_ended(now));
+        let mut all = self.all.borrow_mut();
+        all.retain(|holding| !holding.has_ended(now));
+        for holding in all.iter() {
+            let settled =
+                |lease: &Rc<Lease>| matches!(*lease.state.borrow(), State::Revoked | State::Queued);
+            holding.leases.borrow_mut().retain(|lease| !settled(lease));
+        }
+        drop(all);
         self.tell();
     }
 

@@ -1,6 +1,7 @@
 //! The task that keeps one set of credentials alive. It carries out the schedule's steps, and says
 //! when there is something to decide; what becomes of the child is not its business.
 
+use std::fmt::Write as _;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -42,8 +43,8 @@ pub trait Renew {
         limit: Duration,
     ) -> impl Future<Output = Result<Renewed, Failure>>;
 
-    /// Whether the token is still good; no news within `limit` is good news.
-    fn token_is_alive(&self, limit: Duration) -> impl Future<Output = bool>;
+    /// Whether the token is still good, if the server says so within `limit`.
+    fn token_is_alive(&self, limit: Duration) -> impl Future<Output = Option<bool>>;
 
     /// Turns to another address of the server.
     fn use_next_address(&self);
@@ -71,27 +72,34 @@ impl Renew for OnServer {
         limit: Duration,
     ) -> Result<Renewed, Failure> {
         let session = &self.holding.session;
-        session.spend_use();
-        match (subject, &self.lease) {
-            (Subject::Lease, Some(lease)) => {
-                self.client
-                    .renew_lease(&lease.id, increment, &session.token, limit)
-                    .await
+        let call = async {
+            match (subject, &self.lease) {
+                (Subject::Lease, Some(lease)) => {
+                    self.client
+                        .renew_lease(&lease.id, increment, &session.token, limit)
+                        .await
+                }
+                _ => {
+                    self.client
+                        .renew_self(increment, &session.token, limit)
+                        .await
+                }
             }
-            _ => {
-                self.client
-                    .renew_self(increment, &session.token, limit)
-                    .await
-            }
-        }
+        };
+        session.count_use(call).await
     }
 
-    async fn token_is_alive(&self, limit: Duration) -> bool {
+    async fn token_is_alive(&self, limit: Duration) -> Option<bool> {
         let session = &self.holding.session;
-        session.spend_use();
-        let looked = self.client.lookup_self(&session.token, limit).await;
-        // A policy that forbids the question says nothing of the token.
-        !looked.is_err_and(|failure| failure.is_token_gone())
+        let look = self.client.lookup_self(&session.token, limit);
+        let looked = session.count_use(look).await;
+        match looked {
+            Ok(()) => Some(true),
+            // A policy that forbids the question is the policy of a token that is known.
+            Err(failure) if failure.is_policy() => Some(true),
+            Err(failure) if failure.is_token_gone() => Some(false),
+            Err(_) => None,
+        }
     }
 
     fn use_next_address(&self) {
@@ -191,7 +199,9 @@ impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
         // Chance is drawn once a step, and time is read after the answer: the server counts from
         // the moment it answered, and an expiry that is taken for later than it is would be worse.
         let chance = fastrand::f64();
-        self.schedule.used_token(chance);
+        if result.as_ref().err().is_none_or(Failure::was_sent) {
+            self.schedule.used_token(chance);
+        }
         let now = self.clock.now();
         match result {
             Ok(renewed) => {
@@ -209,60 +219,54 @@ impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
 
     async fn renewal_failed(&mut self, subject: Subject, failure: &Failure) {
         let chance = fastrand::f64();
-        let verdict = match judge(subject, failure) {
+        let cause = match judge(subject, failure) {
+            Verdict::Passing => None,
+            Verdict::Final(cause) => Some(cause),
             Verdict::Unclear => {
                 self.schedule.used_token(chance);
                 let limit = self.schedule.patience(self.clock.now());
-                if self.renewer.token_is_alive(limit).await {
-                    Verdict::Final(Cause::Denied(subject))
-                } else {
-                    Verdict::Final(Cause::Lost(Subject::Token))
-                }
+                let alive = self.renewer.token_is_alive(limit).await;
+                alive.map(|alive| {
+                    if alive {
+                        Cause::Denied(subject)
+                    } else {
+                        Cause::Lost(Subject::Token)
+                    }
+                })
             }
-            clear => clear,
         };
         let now = self.clock.now();
-        match verdict {
-            Verdict::Final(cause) => {
-                let fixed = if cause == Cause::Lost(Subject::Token) {
-                    Subject::Token
-                } else {
-                    subject
-                };
-                self.report
-                    .warn(format_args!("cannot renew the {subject}: {failure}"));
-                self.schedule.fixed(fixed, cause, now, chance);
-            }
-            Verdict::Passing | Verdict::Unclear => {
-                self.renewer.use_next_address();
-                self.schedule
-                    .failed(subject, failure.retry_after(), now, chance);
-                let left = self
-                    .schedule
-                    .expiry()
-                    .map(|expiry| expiry.since(now))
-                    .unwrap_or_default();
-                let message = format!(
-                    "cannot renew the {subject} now: {failure}; trying again, {} left",
-                    short(left)
-                );
-                let ended = self.schedule.expiry().is_some_and(|expiry| expiry <= now);
-                if ended && !self.told_end {
-                    self.told_end = true;
-                    self.report.warn(format_args!(
-                        "the credentials have ended, as far as can be told: {failure}; trying again"
-                    ));
-                } else if self.first_failure(subject) {
-                    self.report.warn(message);
-                } else {
-                    self.report.debug(message);
-                }
-            }
+        if let Some(cause) = cause {
+            let fixed = if cause == Cause::Lost(Subject::Token) {
+                Subject::Token
+            } else {
+                subject
+            };
+            self.report
+                .warn(format_args!("cannot renew the {subject}: {failure}"));
+            self.schedule.fixed(fixed, cause, now, chance);
+            return;
         }
-    }
-
-    fn first_failure(&self, subject: Subject) -> bool {
-        self.schedule.failures(subject) == 1
+        self.renewer.use_next_address();
+        self.schedule
+            .failed(subject, failure.retry_after(), now, chance);
+        let expiry = self.schedule.expiry();
+        let left = expiry.map(|expiry| expiry.since(now)).unwrap_or_default();
+        let message = format!(
+            "cannot renew the {subject} now: {failure}; trying again, {} left",
+            short(left)
+        );
+        let ended = expiry.is_some_and(|expiry| expiry <= now);
+        if ended && !self.told_end {
+            self.told_end = true;
+            self.report.warn(format_args!(
+                "the credentials have ended, as far as can be told: {failure}; trying again"
+            ));
+        } else if self.schedule.failures(subject) == 1 {
+            self.report.warn(message);
+        } else {
+            self.report.debug(message);
+        }
     }
 
     fn say_deadline(&self, before: Option<Deadline>) {
@@ -284,7 +288,13 @@ impl<R: Renew, C: Clock + Clone> Keeper<R, C> {
 /// A moment on the wall clock, in UTC.
 #[must_use]
 pub fn wall(moment: Moment, now: Moment) -> String {
-    humantime::format_rfc3339_seconds(moment.to_wall(now, SystemTime::now())).to_string()
+    let stamp = humantime::format_rfc3339_seconds(moment.to_wall(now, SystemTime::now()));
+    let mut text = String::new();
+    // A year of more than four digits has no such form.
+    match write!(text, "{stamp}") {
+        Ok(()) => text,
+        Err(_) => "a time after the year 9999".to_owned(),
+    }
 }
 
 fn short(duration: Duration) -> String {

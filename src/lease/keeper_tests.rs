@@ -33,7 +33,7 @@ struct Script {
     answers: RefCell<VecDeque<Result<Renewed, Failure>>>,
     asked: RefCell<Vec<(Subject, u64)>>,
     clock: PausedClock,
-    alive: bool,
+    alive: Option<bool>,
 }
 
 impl Renew for Rc<Script> {
@@ -52,7 +52,7 @@ impl Renew for Rc<Script> {
         }))
     }
 
-    async fn token_is_alive(&self, _limit: Duration) -> bool {
+    async fn token_is_alive(&self, _limit: Duration) -> Option<bool> {
         self.alive
     }
 
@@ -68,7 +68,7 @@ type Ends = (
 );
 
 /// Starts a keeper of a lease of an hour and a token of a day.
-fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
+fn start(answers: Vec<Result<Renewed, Failure>>, alive: impl Into<Option<bool>>) -> Ends {
     let clock = PausedClock {
         start: tokio::time::Instant::now(),
         resumed: Rc::default(),
@@ -82,7 +82,7 @@ fn start(answers: Vec<Result<Renewed, Failure>>, alive: bool) -> Ends {
         answers: RefCell::new(answers.into()),
         asked: RefCell::default(),
         clock: clock.clone(),
-        alive,
+        alive: alive.into(),
     });
     let (command, commands) = mpsc::unbounded_channel();
     let (events, event) = mpsc::unbounded_channel();
@@ -193,22 +193,24 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
     let cases = [
         (
             refused(400, "lease not found"),
-            true,
+            Some(true),
             Some(Cause::Lost(Subject::Lease)),
         ),
         (
             refused(403, "permission denied"),
-            false,
+            Some(false),
             Some(Cause::Lost(Subject::Token)),
         ),
         (
             refused(403, "permission denied"),
-            true,
+            Some(true),
             Some(Cause::Denied(Subject::Lease)),
         ),
+        // Nobody knows what became of the token: it is asked about again.
+        (refused(403, "permission denied"), None, None),
         (
             refused(400, "failed to renew entry: connection refused"),
-            true,
+            Some(true),
             None,
         ),
         (
@@ -216,22 +218,22 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
                 400,
                 "failed to renew entry: ERROR: role \"v-x\" does not exist (SQLSTATE 42704)",
             ),
-            true,
+            Some(true),
             Some(Cause::Lost(Subject::Lease)),
         ),
-        (refused(500, "internal error"), true, None),
+        (refused(500, "internal error"), Some(true), None),
         (
             refused(500, "past the max TTL, cannot renew"),
-            true,
+            Some(true),
             Some(Cause::MaxTtl(Subject::Lease)),
         ),
-        (Err(Failure::Lost("reset".to_owned())), true, None),
+        (Err(Failure::Lost("reset".to_owned())), Some(true), None),
         (
             Err(Failure::Tls {
                 kind: crate::vault::TlsFailure::Other,
                 reason: "expired".to_owned(),
             }),
-            true,
+            Some(true),
             None,
         ),
         (
@@ -241,12 +243,12 @@ fn what_is_gone_is_told_apart_from_what_is_sick() {
                 from_api: false,
                 retry_after: None,
             }),
-            false,
+            Some(false),
             None,
         ),
         (
             Err(Failure::malformed("a body", "that is not JSON")),
-            true,
+            Some(true),
             None,
         ),
     ];

@@ -16,9 +16,13 @@ use crate::vault::{Client, Failure, Revoked, full_jitter};
 /// The part of the time that is kept for the token, after the leases had theirs.
 const TOKENS_SHARE: f64 = 0.3;
 
+/// There is no other try in less time.
+const SHORTEST_TRY: Duration = Duration::from_millis(50);
+
 /// Revokes everything that is held, until a moment. What has become of it is in the holdings,
 /// also when the future is dropped before it is done.
 pub async fn revoke_all(client: &Client, holdings: &Holdings, until: Moment, report: Reporter) {
+    holdings.forget_settled();
     let revocable = holdings.revocable();
     let mut rest = u32::try_from(revocable.len()).unwrap_or(u32::MAX);
     for holding in revocable {
@@ -58,7 +62,8 @@ pub async fn revoke(client: &Client, holding: &Holding, until: Moment, report: R
     let budget = until.since(Moment::now());
     let leases_until = until - budget.mul_f64(TOKENS_SHARE);
     let leases: Vec<_> = holding.leases.borrow().iter().map(Rc::clone).collect();
-    for lease in leases.iter().filter(|lease| !lease.is_settled()) {
+    // The last one first: those before it were refused already, and take what time they are given.
+    for lease in leases.iter().rev().filter(|lease| !lease.is_settled()) {
         revoke_lease(client, holding, lease, leases_until, report).await;
     }
     revoke_token(client, holding, until, report).await;
@@ -116,12 +121,9 @@ pub async fn revoke_lease(
             }));
             return;
         }
-        session.spend_use();
         let limit = time_for_one(client, tries, until);
-        let failure = match client
-            .revoke_lease(&lease.id, by_path, &session.token, limit)
-            .await
-        {
+        let call = client.revoke_lease(&lease.id, by_path, &session.token, limit);
+        let failure = match session.count_use(call).await {
             Ok(Revoked::Done) => {
                 report.info(format_args!("revoked the lease {}", lease.id));
                 lease.state.replace(State::Revoked);
@@ -180,6 +182,7 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
     let mut tries = 0;
     loop {
         let limit = time_for_one(client, tries, until);
+        let asked_before = holding.asked_for_token.replace(true);
         match client.revoke_self(&session.token, limit).await {
             Ok(()) => {
                 report.info("revoked the token");
@@ -193,7 +196,17 @@ async fn revoke_token(client: &Client, holding: &Holding, until: Moment, report:
             }
             // It is gone already, and its leases with it: revoking twice is no failure.
             Err(failure) if failure.is_token_gone() => {
-                report.info("the token is gone already");
+                let now = Moment::now();
+                let over = session.expiry().is_some_and(|expiry| expiry <= now);
+                if over || asked_before || session.uses() == Some(0) {
+                    report.info("the token is gone already");
+                } else {
+                    // The same words for a token that is good, but not from here.
+                    report.warn(format_args!(
+                        "the server does not take the token any more: {failure}. Somebody has revoked it, and what hung on \
+                         it; or it is bound to other addresses (token_bound_cidrs), and stays until its end"
+                    ));
+                }
                 holding.token.set(TokenState::Gone);
                 return;
             }
@@ -242,7 +255,14 @@ async fn pause(
         let round = *tries / client.addresses();
         full_jitter(round, fastrand::f64()).max(failure.retry_after().unwrap_or_default())
     };
-    if delay >= until.since(Moment::now()) {
+    let left = until.since(Moment::now());
+    // One that asks for more time than there is gets what there is: a last try costs nothing.
+    let delay = if failure.retry_after().is_some() {
+        delay.min(left.mul_f64(0.8))
+    } else {
+        delay
+    };
+    if delay >= left || left < SHORTEST_TRY {
         return false;
     }
     report.debug(format_args!("{failure}; trying again"));

@@ -132,20 +132,14 @@ struct Track {
     failures: u32,
 }
 
-/// What has been done about the deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    Acted,
-}
-
 /// The schedule of one set of credentials.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     token: Option<Track>,
     lease: Option<Track>,
     uses: Option<u64>,
-    stage: Stage,
+    /// Whether what was to be done about the deadline has been done.
+    acted: bool,
     /// Whether the deadline has passed, and that was said.
     over: bool,
     /// When to act on the deadline, once there is one.
@@ -175,7 +169,7 @@ impl Schedule {
             token: token.map(|grant| Track::new(grant, chance())),
             lease: lease_track,
             uses,
-            stage: Stage::Open,
+            acted: false,
             over: false,
             act_at: None,
             failed_acts: 0,
@@ -202,11 +196,11 @@ impl Schedule {
         );
         let act = deadline
             .zip(self.act_at)
-            .filter(|_| self.stage == Stage::Open)
+            .filter(|_| !self.acted)
             .map(|(d, at)| (at, Step::Act(d)));
         let end = deadline
             .filter(|_| !self.over && !ended)
-            .filter(|_| self.stage == Stage::Acted || self.failed_acts > 0)
+            .filter(|_| self.acted || self.failed_acts > 0)
             .map(|d| (d.at, Step::End(d)));
         // What is gone cannot be renewed, nor can what hangs on it.
         let renewals = [
@@ -345,7 +339,7 @@ impl Schedule {
 
     /// What was to be done about the deadline has been done.
     pub fn acted(&mut self) {
-        self.stage = Stage::Acted;
+        self.acted = true;
     }
 
     /// The deadline has passed.
@@ -357,7 +351,7 @@ impl Schedule {
     pub fn act_failed(&mut self, now: Moment, chance: f64) {
         let delay = growing(self.failed_acts, chance).max(SHORTEST_RETRY);
         self.failed_acts = self.failed_acts.saturating_add(1);
-        self.stage = Stage::Open;
+        self.acted = false;
         self.act_at = Some(now + delay);
     }
 
@@ -395,7 +389,7 @@ impl Schedule {
         let sooner = self.act_at.is_none_or(|known| act_at < known);
         if sooner {
             self.act_at = Some(act_at);
-            self.stage = Stage::Open;
+            self.acted = false;
         }
     }
 }

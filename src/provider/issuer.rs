@@ -14,6 +14,7 @@ use crate::sys::clock::Moment;
 use crate::vault::{Client, Patience};
 
 use super::plan::{Facts, Plan, plan};
+use super::wording;
 
 /// The server's side of a run: issues credentials, the first and all later ones, and takes them back.
 #[derive(Debug)]
@@ -168,25 +169,30 @@ impl Issuer {
             }
             self.holdings.forget_settled();
             let now = Moment::now();
-            let done = if same_token {
-                lease.is_settled()
-                    || lease.was_refused(lease::Reason::Policy)
-                    || lease.expiry.get() <= now
+            let (settled, hopeless) = if same_token {
+                let refused = lease.was_refused(lease::Reason::Policy);
+                (lease.is_settled(), refused)
             } else {
-                let token_ended = holding.session.expiry().is_some_and(|at| at <= now);
-                holding.is_settled() || token_ended
+                (holding.is_settled(), holding.is_hopeless())
             };
-            if done {
+            if settled {
                 return;
             }
-            if !same_token && holding.is_beyond_reach() {
-                // The engine has refused, and there is no token any more to ask it again with.
-                report.warn(format_args!(
-                    "the lease {} of the command's last run could not be revoked{}; it ends by itself at {}",
+            let expiry = lease.expiry_with(&holding.session, None);
+            if hopeless || expiry <= now {
+                let words = lease.refusal().map(|refusal| refusal.words);
+                let message = format!(
+                    "the lease {} of the command's last run could not be revoked: {}; {}",
                     lease.id,
-                    lease.refusal().map(|refusal| format!(": {}", refusal.words)).unwrap_or_default(),
-                    lease::wall(lease.expiry.get(), now)
-                ));
+                    words.unwrap_or_default(),
+                    wording::end(Some(expiry), now)
+                );
+                if lease.was_refused(lease::Reason::Policy) {
+                    // As the policy has it: what is still there at the end of the run is told then.
+                    report.info(message);
+                } else {
+                    report.warn(message);
+                }
                 return;
             }
             report.debug(format_args!(

@@ -39,6 +39,17 @@ pub fn say(saying: Saying, deadline: Option<Deadline>, report: Reporter) {
     }
 }
 
+/// When something that is left ends.
+pub(super) fn end(expiry: Option<Moment>, now: Moment) -> String {
+    match expiry {
+        None => "it does not end by itself".to_owned(),
+        Some(expiry) if expiry > now => {
+            format!("it ends by itself at {}", lease::wall(expiry, now))
+        }
+        Some(expiry) => format!("its time was over at {}", lease::wall(expiry, now)),
+    }
+}
+
 /// Tells what could not be revoked, why, and how long it stays.
 pub fn say_what_is_left(left: &[Left], report: Reporter) {
     let now = Moment::now();
@@ -49,14 +60,10 @@ pub fn say_what_is_left(left: &[Left], report: Reporter) {
         expiry,
     } in left
     {
-        let end = match expiry {
-            None => "it does not end by itself".to_owned(),
-            Some(expiry) if *expiry > now => {
-                format!("it ends by itself at {}", lease::wall(*expiry, now))
-            }
-            Some(expiry) => format!("its time was over at {}", lease::wall(*expiry, now)),
-        };
-        let message = format!("{what} could not be revoked: {words}; {end}");
+        let message = format!(
+            "{what} could not be revoked: {words}; {}",
+            end(*expiry, now)
+        );
         match hint {
             Some(hint) => report.warn_with(message, hint),
             None => report.warn(message),

@@ -311,7 +311,8 @@ impl Client {
         }
     }
 
-    /// Revokes the token itself; the server puts its leases in its queue.
+    /// Revokes the token itself; the server puts its leases in its queue. One try: whether it is the
+    /// first one tells what it means that the server does not know the token.
     ///
     /// # Errors
     /// [`Failure`].
@@ -321,7 +322,7 @@ impl Client {
         limit: Duration,
     ) -> Result<(), Failure> {
         match self
-            .post("auth/token/revoke-self", Some(token), None, true, limit)
+            .post("auth/token/revoke-self", Some(token), None, false, limit)
             .await
         {
             Ok(_) | Err(Failure::Malformed { .. }) => Ok(()),

@@ -102,6 +102,15 @@ impl Failure {
         }
     }
 
+    /// Whether the request has left this host, as far as is known.
+    #[must_use]
+    pub const fn was_sent(&self) -> bool {
+        !matches!(
+            self,
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::NotSent(_) | Self::Interrupted(_)
+        )
+    }
+
     /// Whether the server may have carried out a request that we have no usable answer to.
     #[must_use]
     pub const fn may_have_acted(&self) -> bool {
