@@ -382,8 +382,10 @@ impl Holdings {
     /// What is left behind, in words: nothing if all is well.
     #[must_use]
     pub fn left(&self) -> Vec<Left> {
+        let now = Moment::now();
         self.unsettled()
             .iter()
+            .filter(|holding| !holding.has_ended(now))
             .flat_map(|holding| holding.left())
             .collect()
     }

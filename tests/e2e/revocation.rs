@@ -572,6 +572,62 @@ fn a_revocation_whose_answer_is_lost_is_asked_for_again_in_silence() {
 }
 
 #[test]
+fn a_token_that_is_refused_without_a_reason_is_told() {
+    // As of a token that is good, but only from other addresses.
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let refused = Fault::error(403, "permission denied");
+    let proxy = harm(
+        servers,
+        |request| !request.is_login() && !request.is_creds(),
+        refused,
+    );
+    let run = tenant.through(&proxy).child(SAY).output();
+    run.assert_code(0)
+        .stdout_is("ran\n")
+        .stderr_contains("the server does not take the token any more: permission denied (403)")
+        .stderr_contains("token_bound_cidrs");
+    assert_eq!(tenant.roles().len(), 1);
+    tenant.revoke_tokens();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_time_of_a_stop_does_not_count_while_revoking() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let hold = Hold::new();
+    let proxy = harm_first(
+        servers,
+        1,
+        RequestInfo::is_revoke_self,
+        Fault::HoldRequest(hold.clone()),
+    );
+    let pty = Pty::new();
+    let run = tenant
+        .through(&proxy)
+        .args(["--revoke-timeout", "10s"])
+        .child(SAY);
+    let line = run.shell_line();
+    let shell = pty.bash(run);
+    pty.type_line(&line);
+    hold.wait_arrived();
+    let vaultexec = shell.wait_for_child("vaultexec");
+    pty.type_keys("\x1a");
+    shell.wait_state(vaultexec, 'T');
+    // Longer than the bound.
+    std::thread::sleep(Duration::from_secs(11));
+    pty.type_line("fg; echo code $?");
+    pty.wait_for("code 0\r\n");
+    let text = pty.text();
+    assert!(!text.contains("could not be revoked"), "{text}");
+    hold.release();
+    pty.type_line("exit");
+    shell.wait();
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_server_that_is_sick_at_the_end_is_asked_again() {
     let servers = Servers::shared();
     let tenant = Tenant::with(servers, TenantSpec::may_revoke_leases);

@@ -141,6 +141,58 @@ fn a_sick_server_is_asked_for_credentials_no_more_than_every_now_and_then() {
 }
 
 #[test]
+fn a_replaced_lease_that_the_engine_refuses_to_end_is_named_although_its_time_is_over() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, |spec| spec.may_revoke_leases());
+    let refused = Fault::error(
+        400,
+        "failed to revoke entry: role cannot be dropped (SQLSTATE 2BP01)",
+    );
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        // The token is kept, so that nothing else ends the first lease.
+        if request.is_lease_revoke() && request.nth < 50 {
+            refused.clone()
+        } else {
+            Fault::Pass
+        }
+    });
+    let run = tenant.through(&proxy).args(["--revoke-timeout", "2s"]);
+    let running = telling_who(run).spawn();
+    running.wait_for_line("start");
+    limit_lease(&tenant, &running, "15s");
+    running.wait_for_line("start");
+    tenant.unlimit_leases();
+    let told = running.wait_for_stderr("of the command's last run could not be revoked");
+    assert!(told.contains("SQLSTATE 2BP01"), "{told}");
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn batch_tokens_that_have_ended_are_not_what_is_left_at_the_end() {
+    // The policy forbids to revoke their leases, and they themselves cannot be revoked.
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, |spec| {
+        spec.token_type("batch").token_ttl("8s").token_max_ttl("8s")
+    });
+    let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    let running = telling_who(tenant.through(&proxy)).spawn();
+    for _ in 0..3 {
+        running.wait_for_line("start");
+    }
+    // The first one has ended by itself.
+    tenant.wait_for_roles(1);
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7);
+    let named = run.err().matches("could not be revoked").count();
+    assert!((1..=2).contains(&named), "{run}");
+    assert!(!run.err().contains("its time was over"), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
     let tenant = Tenant::new(Servers::shared());
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);

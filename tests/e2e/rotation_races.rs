@@ -108,6 +108,50 @@ fn term_while_the_old_child_is_stopping_means_no_new_one() {
 }
 
 #[test]
+fn ctrl_c_while_the_old_child_is_stopping_ends_the_run_with_its_code() {
+    // It may have ended of the Ctrl-C by the time vaultexec hears of that: both are to be looked at together.
+    for _ in 0..5 {
+        let tenant = Tenant::new(Servers::shared());
+        let pty = Pty::new();
+        let script = "trap '' TERM; trap 'exit 7' INT; echo started; while :; do sleep 0.01; done";
+        let run = tenant.command().args(["--on-expiry", "restart", "-v"]);
+        let running = pty.spawn(run.child(["sh", "-c", script]));
+        pty.wait_for("started");
+        limit_lease(&tenant, &running, "60s");
+        pty.wait_for("restarting the command with new credentials");
+        pty.type_keys("\x03");
+        running.wait().assert_code(7);
+        let text = pty.text();
+        assert!(!text.contains("started the command again"), "{text}");
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_signal_that_comes_between_two_children_is_neither_the_end_nor_the_next_ones() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().child(Probe::signals_but(&["CONT"]));
+    let mut running = run.stdin_piped().spawn();
+    running.wait_for_line("ready");
+    limit_lease(&tenant, &running, "60s");
+    assert_eq!(Probe::next_signal(&running).0, "TERM");
+    // vaultexec hears of the child's end and of the signal at the same time.
+    let first = running.wait_for_child("probe");
+    running.signal(libc::SIGSTOP);
+    running.wait_state(running.pid(), 'T');
+    running.say("exit 0");
+    running.wait_state(first, 'Z');
+    running.signal(libc::SIGUSR1);
+    running.signal(libc::SIGCONT);
+    running.wait_for_line("ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(Probe::next_signal(&running).0, "TERM");
+    running.say("exit 4");
+    running.wait().assert_code(4);
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_term_that_the_child_survives_means_that_it_is_not_started_again() {
     let tenant = Tenant::new(Servers::shared());
     let mut running = tenant
