@@ -32,7 +32,10 @@ fn a_server_that_is_not_up_yet_is_waited_for_and_that_is_said_at_once() {
 fn a_sealed_server_is_waited_for() {
     let servers = Servers::private_vault();
     let tenant = Tenant::new(&servers);
-    let run = tenant.command().child(SAY);
+    let run = tenant
+        .command()
+        .args(["--start-timeout", "120s"])
+        .child(SAY);
     servers.vault.seal();
     let running = run.spawn();
     let line = running.wait_for_stderr("cannot log in yet");
@@ -370,7 +373,10 @@ fn a_gateway_that_gave_up_on_the_read_may_have_made_a_role_and_it_goes_too() {
 fn a_database_that_is_down_is_waited_for() {
     let servers = Servers::private();
     let tenant = Tenant::new(&servers);
-    let run = tenant.command().child(SAY);
+    let run = tenant
+        .command()
+        .args(["--start-timeout", "120s"])
+        .child(SAY);
     servers.postgres.stop();
     let running = run.spawn();
     let line = running.wait_for_stderr("cannot read credentials yet");

@@ -153,7 +153,7 @@ fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
         .admin()
         .write(&path, serde_json::json!({"secret_id": secret_id}))
         .unwrap();
-    limit_token(&tenant, &running, "8s");
+    limit_token(&tenant, &running, "20s");
     running.wait_for_stderr("invalid role or secret ID");
     running.wait_for_stderr("cannot be replaced");
     running.wait_for_stderr("the credentials have ended");

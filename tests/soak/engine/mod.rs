@@ -38,7 +38,7 @@ const SIGNALS: &[i32] = &[
 /// In milliseconds: vaultexec's `--stop-timeout`.
 const STOP_TIMEOUT: u64 = 1000;
 /// In milliseconds: its `--revoke-timeout`.
-const REVOKE_TIMEOUT: u64 = 5000;
+const REVOKE_TIMEOUT: u64 = 20_000;
 
 /// How much of what.
 #[derive(Clone, Debug)]

@@ -290,7 +290,7 @@ fn a_run_has_its_bounds_in_time_and_in_requests() {
         .is_judged(&plain(), &[]);
     Made::usual()
         .with(|seen| seen.late = LATEST + 1)
-        .is_judged(&plain(), &["36001 ms too late"]);
+        .is_judged(&plain(), &["51001 ms too late"]);
     let asks =
         |count: u64| (2..count).fold(Made::usual(), |made, at| made.request(at, "/v1/x", ""));
     asks(60).is_judged(&plain(), &[]);

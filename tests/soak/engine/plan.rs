@@ -78,6 +78,8 @@ impl Plan {
             4 | 5 => How::Heed(rng.i32(0..=255)),
             6 | 7 => How::Deaf(rng.u64(50..1500)),
             8 => How::Leave(rng.u64(50..1000)),
+            // A query asks for a login, which short credentials may not live to see.
+            _ if rotates => How::Plain,
             _ => How::Query,
         };
         // A query is over when it is over.
