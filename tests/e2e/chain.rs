@@ -407,3 +407,30 @@ fn no_secret_is_told_at_any_level() {
         tenant.assert_nothing_left();
     }
 }
+
+#[test]
+fn no_secret_is_told_at_any_level_from_a_wrapped_start_to_the_end_of_a_rotation() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = pass(servers);
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ADDR", proxy.url())
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .arg("-vvv");
+    let running = run.child(children::TELLING).spawn();
+    running.wait_for_line("start");
+    expiring::limit_lease(&tenant, &running, "60s");
+    running.wait_for_line("start");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7);
+    let secrets = proxy.secrets();
+    assert!(
+        secrets.len() >= 5,
+        "the secret id, two tokens and two passwords"
+    );
+    run.assert_no_secret(&secrets);
+    tenant.assert_nothing_left();
+}

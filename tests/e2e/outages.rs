@@ -139,7 +139,7 @@ fn signals_reach_the_child_while_a_renewal_hangs() {
     running.wait_for_line("ready");
     running.signal(libc::SIGCONT);
     proxy.wait_for(1, RequestInfo::is_lease_renew);
-    let mut times: Vec<Duration> = (0..9)
+    let times: Vec<Duration> = (0..20)
         .map(|_| {
             let sent = Instant::now();
             running.signal(libc::SIGUSR1);
@@ -147,9 +147,9 @@ fn signals_reach_the_child_while_a_renewal_hangs() {
             sent.elapsed()
         })
         .collect();
-    times.sort();
-    // The median: the machine may have had something else to do for one of them.
-    assert!(times[4] < Duration::from_millis(400), "{times:?}");
+    // One of them shows it: for the others the machine may have had something else to do.
+    let fastest = times.iter().min().unwrap();
+    assert!(*fastest < Duration::from_millis(50), "{times:?}");
     running.say("exit 5");
     running.wait().assert_code(5);
     tenant.assert_nothing_left();

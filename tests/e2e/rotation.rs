@@ -268,6 +268,33 @@ fn at_a_terminal_the_child_is_only_warned() {
 }
 
 #[test]
+fn whether_it_is_at_a_terminal_is_for_standard_input_to_say() {
+    let tenant = Tenant::new(Servers::shared());
+    let pty = Pty::new();
+    let running = telling_who(tenant.command().stdin(pty.end())).spawn();
+    running.wait_for_line("start");
+    limit_lease(&tenant, &running, "60s");
+    running.wait_for_stderr("are not replaced");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7);
+    assert_eq!(count(&run.out(), "start"), 1, "{run}");
+    tenant.assert_nothing_left();
+    // The other way round.
+    tenant.unlimit_leases();
+    let pty = Pty::new();
+    let run = tenant.command().stdin_piped();
+    let running = telling_who(run.stdout(pty.end()).stderr(pty.end())).spawn();
+    pty.wait_for("start");
+    limit_lease(&tenant, &running, "60s");
+    pty.wait_for("term");
+    pty.wait_for("start");
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn at_a_terminal_a_restart_can_be_asked_for() {
     let tenant = Tenant::new(Servers::shared());
     let pty = Pty::new();

@@ -129,17 +129,22 @@ fn a_signal_during_the_login_ends_vaultexec_at_once(place: Surroundings) {
             true => Fault::Hang,
             false => Fault::Pass,
         };
-        let proxy = FaultProxy::start(&Servers::shared().vault.url(), hang);
-        let run = tenant.command().env("VAULT_ADDR", proxy.url());
-        let scene = place.start(run.child(["echo", "there was a child"]));
-        proxy.wait_for(1, RequestInfo::is_login);
-        let sent = Instant::now();
-        scene.signal(signal);
-        let ending = scene.wait();
-        assert!(sent.elapsed() < Duration::from_secs(15));
-        ending.assert_died_of(signal);
-        let said = ending.said();
-        assert!(said.contains(SPENT) && !said.contains("child"), "{said:?}");
+        let at_once = best_of_three(|| {
+            let proxy = FaultProxy::start(&Servers::shared().vault.url(), hang);
+            let run = tenant.command().env("VAULT_ADDR", proxy.url());
+            let scene = place.start(run.child(["echo", "there was a child"]));
+            proxy.wait_for(1, RequestInfo::is_login);
+            let sent = Instant::now();
+            scene.signal(signal);
+            scene.running.wait_exit();
+            let took = sent.elapsed();
+            let ending = scene.wait();
+            ending.assert_died_of(signal);
+            let said = ending.said();
+            assert!(said.contains(SPENT) && !said.contains("child"), "{said:?}");
+            took < Duration::from_secs(2)
+        });
+        assert!(at_once, "not at once");
     }
     tenant.assert_nothing_left();
 }
@@ -303,16 +308,16 @@ fn assert_told_what_is_left(ending: &Ending, tenant: &Tenant) {
 
 fn a_second_term_while_revoking_bounds_it(place: Surroundings) {
     let tenant = Tenant::new(Servers::shared());
-    let (scene, _proxy) = hanging_in_the_revocation(place, &tenant);
-    let sent = Instant::now();
-    scene.signal(libc::SIGTERM);
-    let ending = scene.wait();
-    assert!(
-        sent.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        sent.elapsed()
-    );
-    assert_told_what_is_left(&ending, &tenant);
+    let bounded = best_of_three(|| {
+        let (scene, _proxy) = hanging_in_the_revocation(place, &tenant);
+        let sent = Instant::now();
+        scene.signal(libc::SIGTERM);
+        scene.running.wait_exit();
+        let took = sent.elapsed();
+        assert_told_what_is_left(&scene.wait(), &tenant);
+        took < Duration::from_secs(3)
+    });
+    assert!(bounded, "it went on after the second signal");
 }
 
 fn a_third_signal_while_revoking_gives_up_and_says_what_is_left(place: Surroundings) {
