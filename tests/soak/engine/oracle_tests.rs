@@ -200,6 +200,9 @@ fn a_final_harm_before_the_first_credentials_means_125() {
         .harmed(Harm::ResetAfter)
         .lost()
         .may_end(&plain(), &[FAILED]);
+    for harm in [Harm::Status(403), Harm::Hang, Harm::HangAfter] {
+        login().harmed(harm).may_end(&plain(), &[FAILED]);
+    }
     login()
         .harmed(Harm::Status(503))
         .creds(10, "one")
