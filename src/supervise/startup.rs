@@ -33,7 +33,13 @@ pub async fn interruptible<T>(
     let signal = tokio::select! {
         biased;
         signal = ending(signals) => signal,
-        done = &mut work => return Startup::Done(done),
+        done = &mut work => {
+            // It may have come between the two looks, and before whatever the work has met with.
+            return match look_before_child(signals) {
+                Some(signal) => Startup::Interrupted(signal, Some(done)),
+                None => Startup::Done(done),
+            };
+        }
     };
     interrupt.trip(signal);
     tokio::select! {
