@@ -26,8 +26,11 @@ lint: ## Format, clippy and docs, warnings are errors
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --document-private-items
 
-scripts: ## Check docker-compose.yml, the Dockerfile and the set-up script, the last against real servers
+scripts: ## Check docker-compose.yml, the Dockerfile, the set-up script and the demo, the last two on real servers
 	@bash scripts/check-compose.sh
+	$(CARGO) test --locked --no-run --test e2e
+	@log=$$(VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh) || { echo "$$log"; exit 1; }
+	@echo "ok: what the demo says is so"
 
 tools: ## Find or fetch what tests and demo run: OpenBao, PostgreSQL, some small programs
 	@bash scripts/tools.sh

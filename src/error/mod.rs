@@ -130,9 +130,9 @@ impl Error {
             Self::Exec {
                 errno: Errno::ENOENT,
                 ..
-            } => {
-                Some("the file is there, so the interpreter named in its first line may be missing")
-            }
+            } => Some(
+                "it was there before: it may have gone since, or the interpreter named in its first line may be missing",
+            ),
             _ => None,
         }
     }

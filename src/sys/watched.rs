@@ -86,6 +86,8 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::reap;
+    use std::process::{Child, Command};
 
     #[test]
     fn the_signal_is_forgotten_with_another_user_or_more_capabilities_but_not_with_fewer() {
@@ -106,5 +108,41 @@ mod tests {
             let found = now.makes_the_kernel_forget(&before);
             assert_eq!(found, forgotten, "{user} {capabilities}");
         }
+    }
+
+    fn sleeper() -> (Child, Pid) {
+        let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+        let pid = Pid::try_from(child.id()).expect("a pid");
+        (child, pid)
+    }
+
+    fn field(pid: Pid, name: &str) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("the field").trim().to_owned()
+    }
+
+    #[test]
+    fn nobody_is_signalled_who_has_got_the_number_of_a_process_that_has_ended() {
+        let ((mut first, first_pid), (mut other, other_pid)) = (sleeper(), sleeper());
+        let watched = Watched {
+            // As if the other one had got it afterwards.
+            pid: other_pid,
+            pidfd: Pidfd::open(first_pid).expect("a descriptor"),
+        };
+        first.kill().expect("killed");
+        reap::until_ended(first_pid);
+        assert!(watched.has_ended());
+        let of_the_other = Watched::open(other_pid).expect("a process");
+        of_the_other.signal(Signal::STOP);
+        while !field(other_pid, "State:").starts_with('T') {
+            std::thread::yield_now();
+        }
+        watched.signal(Signal::TERM);
+        assert_eq!(field(other_pid, "ShdPnd:"), "0000000000000000");
+        watched.rouse();
+        assert!(field(other_pid, "State:").starts_with('T'));
+        other.kill().expect("killed");
+        reap::until_ended(other_pid);
     }
 }

@@ -352,7 +352,12 @@ fn a_run_takes_the_fewest_round_trips_on_one_connection() {
         // The database may refuse at first, because somebody else changes the same row: then the same is asked again.
         rest.dedup();
         assert_eq!(rest, end);
-        assert!(proxy.requests().iter().all(|one| one.connection == 0));
+        // What is idle for long in between is closed, and opened anew for the second half.
+        let connections: Vec<usize> = proxy.requests().iter().map(|one| one.connection).collect();
+        let (start, end) = connections.split_at(2);
+        for half in [start, end] {
+            assert!(half.iter().all(|one| *one == half[0]), "{connections:?}");
+        }
         tenant.assert_nothing_left();
     }
 }
@@ -401,4 +406,31 @@ fn no_secret_is_told_at_any_level() {
         run.assert_no_secret(&proxy.secrets());
         tenant.assert_nothing_left();
     }
+}
+
+#[test]
+fn no_secret_is_told_at_any_level_from_a_wrapped_start_to_the_end_of_a_rotation() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = pass(servers);
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ADDR", proxy.url())
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+        .arg("-vvv");
+    let running = run.child(children::TELLING).spawn();
+    running.wait_for_line("start");
+    expiring::limit_lease(&tenant, &running, "60s");
+    running.wait_for_line("start");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7);
+    let secrets = proxy.secrets();
+    assert!(
+        secrets.len() >= 5,
+        "the secret id, two tokens and two passwords"
+    );
+    run.assert_no_secret(&secrets);
+    tenant.assert_nothing_left();
 }

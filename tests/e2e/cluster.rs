@@ -95,7 +95,7 @@ fn the_leader_is_lost_while_children_run_rotate_and_end() {
     };
     let telling = || children::TELLING.map(str::to_owned).to_vec();
 
-    let lasting = tenant(|spec| spec.default_ttl("30s"));
+    let lasting = tenant(|spec| spec.default_ttl("5m"));
     let rotating = tenant(|spec| spec.default_ttl("10s").max_ttl("16s"));
     let ending = tenant(|spec| spec);
     let ending_alone = tenant(TenantSpec::may_revoke_leases);
@@ -124,9 +124,15 @@ fn the_leader_is_lost_while_children_run_rotate_and_end() {
     cluster.start_sealed(leader);
     cluster.unseal(leader);
 
-    // The other one has renewed all the while.
+    // The other one can be renewed by them too.
+    let role = lasting.wait_for_roles(1).remove(0);
+    let until = lasting.valid_until(&role);
+    stays.signal(libc::SIGCONT);
+    let grown = poll_until(Duration::from_secs(90), || {
+        (lasting.valid_until(&role) > until).then_some(())
+    });
+    assert!(grown.is_some(), "the role's end did not move");
     assert_eq!(stays.stdout_so_far(), "start\n");
-    lasting.wait_for_roles(1);
     for running in [stays, rotates] {
         running.signal(libc::SIGTERM);
         running.wait().assert_code(7);

@@ -262,3 +262,195 @@ fn killed_while_credentials_are_replaced_it_leaves_neither_the_old_nor_the_new_o
         tenant.assert_nothing_left();
     }
 }
+
+/// The pid in the line `ready PID`.
+#[track_caller]
+fn pid_in(ready: &str) -> libc::pid_t {
+    ready.strip_prefix("ready ").unwrap().parse().unwrap()
+}
+
+/// Waits until there is no such process any more. In a container nobody may ever bury it.
+#[track_caller]
+fn wait_until_gone(pid: libc::pid_t, who: &str) {
+    let gone = poll_until(Duration::from_secs(120), || {
+        procfs::state(pid)
+            .is_none_or(|state| state == 'Z')
+            .then_some(())
+    });
+    assert!(gone.is_some(), "{who} still runs");
+}
+
+#[test]
+fn the_child_of_a_restart_is_ended_like_the_first_one() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .args(["--stop-timeout", "300ms"])
+        .child(Probe::ignore_term())
+        .spawn();
+    let first = pid_in(&run.wait_for_line("ready"));
+    expiring::limit_lease(&tenant, &run, "60s");
+    let second = pid_in(&run.wait_for_line("ready"));
+    assert_ne!(first, second);
+    run.signal(libc::SIGKILL);
+    wait_until_gone(second, "the second child");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn killed_it_has_the_child_told_by_the_users_own_stop_signal() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .args(["--stop-signal", "INT", "--stop-timeout", "2s"])
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    run.wait_for_line("ready");
+    run.signal(libc::SIGKILL);
+    assert_eq!(Probe::next_signal(&run).0, "INT");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_child_that_is_stopped_hears_the_stop_signal_long_before_it_would_be_killed() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .args(["--stop-timeout", "10m"])
+        .child(Probe::signals())
+        .stdin_piped()
+        .spawn();
+    let child = pid_in(&run.wait_for_line("ready"));
+    let companion = companion(&run);
+    assert!(signals::kill(child, libc::SIGSTOP));
+    run.wait_state(child, 'T');
+    run.signal(libc::SIGKILL);
+    assert_eq!(Probe::next_signal(&run).0, "TERM");
+    tenant.assert_nothing_left();
+    // It goes on, and has ten minutes for that.
+    assert!(signals::kill(child, libc::SIGKILL));
+    wait_until_gone(companion, "the companion");
+}
+
+#[test]
+fn killed_while_it_revokes_it_leaves_neither_the_lease_nor_the_token() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, TenantSpec::may_revoke_leases);
+    let hold = Hold::new();
+    let proxy = harm(
+        servers,
+        |request| request.is_lease_revoke() && request.nth == 0,
+        Fault::HoldRequest(hold.clone()),
+    );
+    let run = tenant.through(&proxy).child(Probe::exit(0)).spawn();
+    hold.wait_arrived();
+    run.signal(libc::SIGKILL);
+    hold.release();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_companion_ends_when_it_has_given_everything_back() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = children::telling_who(tenant.command()).spawn();
+    run.wait_for_line("start");
+    let companion = companion(&run);
+    run.signal(libc::SIGKILL);
+    wait_until_gone(companion, "the companion");
+    // By then all has been asked for.
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn killed_with_no_revoke_the_child_is_told_to_end_and_what_it_has_stays() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = children::telling_who(tenant.command().arg("--no-revoke")).spawn();
+    run.wait_for_line("start");
+    let companion = companion(&run);
+    run.signal(libc::SIGKILL);
+    run.wait_for_line("term");
+    wait_until_gone(companion, "the companion");
+    let left = (tenant.roles(), tenant.leases(), tenant.tokens());
+    let counts = (left.0.len(), left.1.len(), left.2.len());
+    assert_eq!(counts, (1, 1, 1), "{left:?}");
+    tenant.revoke_lease(&left.1[0]);
+    tenant.revoke_tokens();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_companion_is_there_before_a_secret_is_read_and_takes_little() {
+    let tenant = Tenant::new(Servers::shared());
+    let mut run = tenant
+        .command_without_secret()
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .args(["--secret-id-file", "-"])
+        .child(["echo", "ran"])
+        .stdin_piped()
+        .spawn();
+    let pid = companion(&run);
+    let own = |name: &str| {
+        let field = procfs::status_field(pid, name).unwrap_or_default();
+        let kilobytes = field
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse().ok());
+        kilobytes.unwrap_or(u64::MAX)
+    };
+    // Without the program itself, which both have in common.
+    assert!(own("RssAnon") < 4096, "{} kB", own("RssAnon"));
+    run.say(&tenant.secret_id());
+    run.close_stdin();
+    run.wait().assert_code(0).stdout_is("ran\n");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_companion_finds_the_systems_authorities_where_vaultexec_does() {
+    let servers = Servers::shared();
+    let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
+    let ca = tls.certificates.ca();
+    let run = tenant
+        .command()
+        .env("VAULT_ADDR", tls.good())
+        .env("SSL_CERT_FILE", ca.file_name().unwrap())
+        .current_dir(ca.parent().unwrap())
+        .child(["sleep", "1000"])
+        .spawn();
+    run.wait_for_child("sleep");
+    run.signal(libc::SIGKILL);
+    run.wait();
+    tenant.assert_nothing_left_within(Duration::from_secs(30));
+}
+
+#[test]
+fn where_nothing_can_clean_up_a_lease_ttl_bounds_what_is_left() {
+    let servers = Servers::shared();
+    let command = |tenant: &Tenant, proxy: &FaultProxy| {
+        let run = tenant.through(proxy).args(["--lease-ttl", "12s"]);
+        run.child(["sleep", "1000"])
+    };
+    // As PID 1 there is no companion.
+    let tenant = Tenant::new(servers);
+    let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    let run = pidns::as_pid_1(command(&tenant, &proxy)).spawn();
+    // With the first one it is shortened, which has been done when the second one comes.
+    proxy.wait_for(2, RequestInfo::is_lease_renew);
+    assert!(signals::kill(pidns::pid_1(&run), libc::SIGKILL));
+    run.wait();
+    tenant.wait_for_roles(0);
+    tenant.revoke_tokens();
+    tenant.assert_nothing_left();
+    // Outside somebody kills both.
+    let tenant = Tenant::new(servers);
+    let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    let run = command(&tenant, &proxy).spawn();
+    proxy.wait_for(2, RequestInfo::is_lease_renew);
+    assert!(signals::kill(companion(&run), libc::SIGKILL));
+    run.signal(libc::SIGKILL);
+    run.wait();
+    tenant.wait_for_roles(0);
+    tenant.revoke_tokens();
+    tenant.assert_nothing_left();
+}

@@ -109,7 +109,7 @@ fn a_program_that_cannot_be_run_is_told_before_anything_is_asked_for(place: Surr
         let run = tenant.command().env("VAULT_ADDR", proxy.url());
         let ending = place.output(run.env("PATH", path).child([&program]));
         ending.assert_code(code);
-        let said = ending.finished.out() + &ending.finished.err();
+        let said = ending.said();
         let verb = if code == 127 { "find" } else { "run" };
         assert!(
             said.starts_with("vaultexec: cannot ")

@@ -29,10 +29,37 @@ fn a_server_that_is_not_up_yet_is_waited_for_and_that_is_said_at_once() {
 }
 
 #[test]
+fn a_fault_is_told_before_the_next_try_has_been_answered() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let hold = Hold::new();
+    let held = hold.clone();
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        match (request.is_login(), request.nth) {
+            (true, 0) => Fault::error(503, "not just now"),
+            (true, _) => Fault::HoldRequest(held.clone()),
+            (false, _) => Fault::Pass,
+        }
+    });
+    let run = tenant.through(&proxy).args(["--start-timeout", "120s"]);
+    let running = run.child(SAY).spawn();
+    hold.wait_arrived();
+    running.wait_for_stderr("cannot log in yet: not just now (503)");
+    hold.release();
+    let run = running.wait();
+    run.assert_code(0).stdout_is("ran\n");
+    assert_eq!(run.err().lines().count(), 1, "told once: {run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_sealed_server_is_waited_for() {
     let servers = Servers::private_vault();
     let tenant = Tenant::new(&servers);
-    let run = tenant.command().child(SAY);
+    let run = tenant
+        .command()
+        .args(["--start-timeout", "120s"])
+        .child(SAY);
     servers.vault.seal();
     let running = run.spawn();
     let line = running.wait_for_stderr("cannot log in yet");
@@ -370,7 +397,10 @@ fn a_gateway_that_gave_up_on_the_read_may_have_made_a_role_and_it_goes_too() {
 fn a_database_that_is_down_is_waited_for() {
     let servers = Servers::private();
     let tenant = Tenant::new(&servers);
-    let run = tenant.command().child(SAY);
+    let run = tenant
+        .command()
+        .args(["--start-timeout", "120s"])
+        .child(SAY);
     servers.postgres.stop();
     let running = run.spawn();
     let line = running.wait_for_stderr("cannot read credentials yet");

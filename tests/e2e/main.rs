@@ -19,6 +19,7 @@ mod chain;
 mod child_environment;
 mod cluster;
 mod crashes;
+mod descriptors;
 mod exit_codes;
 mod faults_at_start;
 mod gateways;

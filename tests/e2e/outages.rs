@@ -23,18 +23,12 @@ fn ends_undisturbed(running: Running) -> Finished {
 }
 
 /// An outage that begins before the first renewal, which a CONT asks for, and ends in time.
+/// The lease is longer than any of them: a server may take its time to come back.
 fn survives(servers: &Servers, begin: impl FnOnce(&Servers), end: impl FnOnce(&Servers)) {
-    survives_with(servers, "24s", begin, end);
-}
-
-fn survives_with(
-    servers: &Servers,
-    ttl: &str,
-    begin: impl FnOnce(&Servers),
-    end: impl FnOnce(&Servers),
-) {
-    let tenant = Tenant::with(servers, |spec| spec.default_ttl(ttl).max_ttl("1h"));
-    let running = telling(tenant.command().arg("-v"));
+    let tenant = Tenant::with(servers, |spec| spec.default_ttl("5m").max_ttl("1h"));
+    // A server that is frozen is waited for as long as that.
+    let run = tenant.command().env("VAULT_CLIENT_TIMEOUT", "8s");
+    let running = telling(run.arg("-v"));
     begin(servers);
     running.signal(libc::SIGCONT);
     let said = running.wait_for_stderr("cannot renew the lease now: ");
@@ -78,10 +72,8 @@ fn the_vault_is_killed_and_restarted() {
 
 #[test]
 fn the_database_is_down_at_a_renewal() {
-    // PostgreSQL takes its time to start.
-    survives_with(
+    survives(
         &Servers::private(),
-        "40s",
         |servers| {
             // It is stopped the hard way, and would forget the role, which it has not written down yet.
             servers.postgres.sql("CHECKPOINT");
@@ -147,7 +139,7 @@ fn signals_reach_the_child_while_a_renewal_hangs() {
     running.wait_for_line("ready");
     running.signal(libc::SIGCONT);
     proxy.wait_for(1, RequestInfo::is_lease_renew);
-    let mut times: Vec<Duration> = (0..9)
+    let times: Vec<Duration> = (0..20)
         .map(|_| {
             let sent = Instant::now();
             running.signal(libc::SIGUSR1);
@@ -155,9 +147,9 @@ fn signals_reach_the_child_while_a_renewal_hangs() {
             sent.elapsed()
         })
         .collect();
-    times.sort();
-    // The median: the machine may have had something else to do for one of them.
-    assert!(times[4] < Duration::from_millis(400), "{times:?}");
+    // One of them shows it: for the others the machine may have had something else to do.
+    let fastest = times.iter().min().unwrap();
+    assert!(*fastest < Duration::from_millis(50), "{times:?}");
     running.say("exit 5");
     running.wait().assert_code(5);
     tenant.assert_nothing_left();
@@ -332,7 +324,7 @@ fn a_lease_that_was_lost_while_the_job_was_stopped_is_replaced_at_once() {
 /// The child ends with 3 while the server is out, which it stays. A server that is frozen `hears` what is asked of it meanwhile.
 fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
     let servers = Servers::private_vault();
-    for strict in [false, true] {
+    let bounded = |strict| {
         let tenant = Tenant::new(&servers);
         let run = tenant.command().args(["--revoke-timeout", "1500ms"]);
         let run = if strict {
@@ -347,11 +339,8 @@ fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
         let ended = Instant::now();
         running.say(if strict { "exit 0" } else { "exit 3" });
         let run = running.wait();
-        assert!(
-            ended.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            ended.elapsed()
-        );
+        let took = ended.elapsed();
+        assert!(took < Duration::from_secs(30), "{took:?}");
         run.assert_code(if strict { 125 } else { 3 })
             .stderr_contains(&format!("the lease {lease} could not be revoked: "))
             .stderr_contains("; it ends by itself at 20");
@@ -362,6 +351,10 @@ fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
             left == [lease] || hears && left.is_empty(),
             "other leases are left: {left:?}"
         );
+        took < Duration::from_secs(4)
+    };
+    for strict in [false, true] {
+        assert!(best_of_three(|| bounded(strict)), "the bound was not kept");
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::support::children::{count, telling_who};
 use crate::support::expiring::{limit_lease, limit_token};
+use crate::support::folder::Folder;
 use crate::support::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 /// Somebody revokes the lease, and the run finds that out: its lease is replaced.
@@ -205,7 +208,7 @@ fn a_secret_id_that_is_destroyed_meanwhile_is_not_tried_in_a_loop() {
         .admin()
         .write(&path, serde_json::json!({"secret_id": secret_id}))
         .unwrap();
-    limit_token(&tenant, &running, "8s");
+    limit_token(&tenant, &running, "20s");
     running.wait_for_stderr("invalid role or secret ID");
     running.wait_for_stderr("cannot be replaced");
     running.wait_for_stderr("the credentials have ended");
@@ -394,4 +397,90 @@ fn a_replaced_lease_that_the_database_will_not_let_go_is_told_at_the_end_as_well
         let _gone = tenant::undisturbed(revoked);
     }
     tenant.assert_nothing_left();
+}
+
+/// What a run has written and asked for whose lease or token is revoked by somebody, and which looks at them then. `until` waits for
+/// what it does about that. It is looked at once more, and then told to end, if it goes on.
+fn after_a_loss(
+    lose: fn(&Tenant),
+    on_expiry: &str,
+    until: fn(&Running),
+    goes_on: bool,
+) -> Finished {
+    let tenant = Tenant::new(Servers::shared());
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);
+    let run = tenant
+        .through(&proxy)
+        .args(["-v", "--on-expiry", on_expiry]);
+    let running = telling_who(run).spawn();
+    running.wait_for_line("start");
+    lose(&tenant);
+    running.signal(libc::SIGCONT);
+    until(&running);
+    if goes_on {
+        running.signal(libc::SIGCONT);
+        running.signal(libc::SIGTERM);
+    }
+    let run = running.wait();
+    run.assert_code(7);
+    assert_eq!(count(&run.out(), "start"), 1, "{run}");
+    assert_eq!(count(&run.out(), "term"), 1, "{run}");
+    assert!(
+        proxy.count(RequestInfo::is_lease_renew) <= 2,
+        "a loop: {run}"
+    );
+    let asked = (
+        proxy.count(RequestInfo::is_login),
+        proxy.count(RequestInfo::is_creds),
+    );
+    assert_eq!(asked, (1, 1), "logins and reads: {run}");
+    tenant.assert_nothing_left();
+    run
+}
+
+#[test]
+fn what_is_lost_is_not_replaced_where_something_else_was_asked_for() {
+    let losses: [fn(&Tenant); 2] = [
+        |tenant| tenant.revoke_lease(&tenant.leases()[0]),
+        Tenant::revoke_tokens,
+    ];
+    for lose in losses {
+        let hup = |running: &Running| drop(running.wait_for_line("hup"));
+        let run = after_a_loss(lose, "signal:HUP", hup, true);
+        assert_eq!(count(&run.out(), "hup"), 1, "{run}");
+
+        let run = after_a_loss(lose, "stop", |_| (), false);
+        run.stderr_contains("stopping the command");
+        assert_eq!(count(&run.out(), "hup"), 0, "{run}");
+
+        let told = |running: &Running| drop(running.wait_for_stderr("are not replaced"));
+        let run = after_a_loss(lose, "warn", told, true);
+        let lines = run.err().matches("are not replaced").count();
+        assert_eq!(lines, 1, "{run}");
+        assert_eq!(count(&run.out(), "hup"), 0, "{run}");
+    }
+}
+
+#[test]
+fn a_command_that_is_gone_when_it_is_to_be_restarted_ends_the_run_like_any_that_is_not_there() {
+    let tenant = Tenant::new(Servers::shared());
+    let folder = Folder::for_programs().unwrap();
+    let script = folder.path().join("script");
+    for (change, code) in [("rm", 127), ("chmod -x", 126)] {
+        let text = format!(
+            "#!/bin/sh\n{change} \"$0\"\ntrap 'exit 0' TERM\necho start\nwhile :; do sleep 0.05; done\n"
+        );
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let running = tenant.command().child([&script]).spawn();
+        running.wait_for_line("start");
+        limit_lease(&tenant, &running, "60s");
+        let run = running.wait();
+        run.assert_code(code)
+            .stdout_is("start\n")
+            .stderr_contains("cannot run");
+        assert!(!run.err().contains("the file is there"), "{run}");
+        tenant.assert_nothing_left();
+        tenant.unlimit_leases();
+    }
 }

@@ -84,6 +84,9 @@ fn a_chld_that_somebody_sends_means_nothing(place: Surroundings) {
     tenant.assert_nothing_left();
 }
 
+/// What is told of a login whose answer was not waited for.
+const SPENT: &str = "a use of the secret id may be spent";
+
 /// What ends a program that does not handle it.
 const ENDING: [i32; 6] = [
     libc::SIGTERM,
@@ -126,20 +129,22 @@ fn a_signal_during_the_login_ends_vaultexec_at_once(place: Surroundings) {
             true => Fault::Hang,
             false => Fault::Pass,
         };
-        let proxy = FaultProxy::start(&Servers::shared().vault.url(), hang);
-        let run = tenant.command().env("VAULT_ADDR", proxy.url());
-        let scene = place.start(run.child(["echo", "there was a child"]));
-        proxy.wait_for(1, RequestInfo::is_login);
-        let sent = Instant::now();
-        scene.signal(signal);
-        let ending = scene.wait();
-        assert!(sent.elapsed() < Duration::from_secs(15));
-        ending.assert_died_of(signal);
-        let said = ending.finished.out() + &ending.finished.err();
-        assert!(
-            said.contains("a use of the secret id may be spent") && !said.contains("child"),
-            "{said:?}"
-        );
+        let at_once = best_of_three(|| {
+            let proxy = FaultProxy::start(&Servers::shared().vault.url(), hang);
+            let run = tenant.command().env("VAULT_ADDR", proxy.url());
+            let scene = place.start(run.child(["echo", "there was a child"]));
+            proxy.wait_for(1, RequestInfo::is_login);
+            let sent = Instant::now();
+            scene.signal(signal);
+            scene.running.wait_exit();
+            let took = sent.elapsed();
+            let ending = scene.wait();
+            ending.assert_died_of(signal);
+            let said = ending.said();
+            assert!(said.contains(SPENT) && !said.contains("child"), "{said:?}");
+            took < Duration::from_secs(2)
+        });
+        assert!(at_once, "not at once");
     }
     tenant.assert_nothing_left();
 }
@@ -204,7 +209,7 @@ fn a_signal_that_was_ignored_at_the_start_does_not_end_vaultexec_before_the_chil
 
 fn a_term_at_the_moment_of_the_spawn_is_never_lost(place: Surroundings) {
     let vault = FakeVault::new();
-    let rounds = 40;
+    let (rounds, mut lost) = (40, 0);
     for round in 0..rounds {
         let scene = place.start(vault.command().child(["sleep", "1000"]));
         let pid = scene.pid();
@@ -217,21 +222,41 @@ fn a_term_at_the_moment_of_the_spawn_is_never_lost(place: Surroundings) {
         });
         assert!(in_time, "neither handlers nor a child");
         assert!(signals::kill(pid, libc::SIGTERM));
-        scene.wait().assert_died_of(libc::SIGTERM).assert_silent();
+        lost += usize::from(lost_its_login(&scene.wait(), libc::SIGTERM));
     }
+    assert!(lost < rounds, "no login was ever waited for");
+    vault.assert_tokens_given_back(lost);
+}
+
+/// It died of that signal, and said nothing. Only the answer to a login is waited for for half a second, which a busy machine can
+/// take for itself: that is told.
+#[track_caller]
+fn lost_its_login(ending: &Ending, signal: i32) -> bool {
+    ending.assert_died_of(signal);
+    let said = ending.said();
+    let lost = said.contains(SPENT);
+    if lost {
+        assert_eq!(said.matches("vaultexec: ").count(), 1, "{said}");
+    } else {
+        ending.assert_silent();
+    }
+    lost
 }
 
 #[test]
 fn a_ctrl_c_at_the_moment_of_the_spawn_is_never_lost() {
     let vault = FakeVault::new();
-    for _ in 0..40 {
+    let (rounds, mut lost) = (40, 0);
+    for _ in 0..rounds {
         let scene = Surroundings::Terminal.start(vault.command().child(["sleep", "1000"]));
         let pid = scene.pid();
         assert!(poll_eagerly(|| !procfs::children(pid).is_empty()));
         // The terminal sends it to both, whether the child has got to its exec or not.
         scene.pty.as_ref().unwrap().type_keys(pty::CTRL_C);
-        scene.wait().assert_died_of(libc::SIGINT).assert_silent();
+        lost += usize::from(lost_its_login(&scene.wait(), libc::SIGINT));
     }
+    assert!(lost < rounds, "no login was ever waited for");
+    vault.assert_tokens_given_back(lost);
 }
 
 /// Polls without a pause: the moment is short.
@@ -266,7 +291,7 @@ fn hanging_in_the_revocation(place: Surroundings, tenant: &Tenant) -> (Scene, Fa
 /// It died of TERM and named the lease; the lease is there, and is then revoked by hand.
 fn assert_told_what_is_left(ending: &Ending, tenant: &Tenant) {
     ending.assert_died_of(libc::SIGTERM);
-    let said = ending.finished.out() + &ending.finished.err();
+    let said = ending.said();
     let leases = tenant.leases();
     assert_eq!(leases.len(), 1);
     for words in [
@@ -283,16 +308,16 @@ fn assert_told_what_is_left(ending: &Ending, tenant: &Tenant) {
 
 fn a_second_term_while_revoking_bounds_it(place: Surroundings) {
     let tenant = Tenant::new(Servers::shared());
-    let (scene, _proxy) = hanging_in_the_revocation(place, &tenant);
-    let sent = Instant::now();
-    scene.signal(libc::SIGTERM);
-    let ending = scene.wait();
-    assert!(
-        sent.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        sent.elapsed()
-    );
-    assert_told_what_is_left(&ending, &tenant);
+    let bounded = best_of_three(|| {
+        let (scene, _proxy) = hanging_in_the_revocation(place, &tenant);
+        let sent = Instant::now();
+        scene.signal(libc::SIGTERM);
+        scene.running.wait_exit();
+        let took = sent.elapsed();
+        assert_told_what_is_left(&scene.wait(), &tenant);
+        took < Duration::from_secs(3)
+    });
+    assert!(bounded, "it went on after the second signal");
 }
 
 fn a_third_signal_while_revoking_gives_up_and_says_what_is_left(place: Surroundings) {
@@ -323,7 +348,7 @@ fn a_child_that_ignores_term_is_killed_when_it_has_to_stop(place: Surroundings) 
     scene.signal(libc::SIGCONT);
     let ending = scene.wait();
     ending.assert_died_of(libc::SIGKILL);
-    let said = ending.finished.out() + &ending.finished.err();
+    let said = ending.said();
     assert!(
         said.contains("stopping the command") && said.contains("is killed"),
         "{said:?}"

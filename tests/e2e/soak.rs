@@ -22,4 +22,11 @@ fn a_short_soak_leaves_nothing_behind() {
         report.table()
     );
     assert_eq!(report.figures["runs"], 60);
+    for figure in ["faults", "rotations", "signal: KILL", "exit: 125"] {
+        assert!(
+            report.figures.contains_key(figure),
+            "no {figure}\n{}",
+            report.table()
+        );
+    }
 }

@@ -461,16 +461,16 @@ fn what_can_be_asked_only_once_gets_its_time_also_at_the_end_of_the_start_timeou
     // The lookup comes through when most of the time is over; then each call takes longer than the rest.
     let proxy = FaultProxy::start(&servers.vault.url(), |request| {
         if request.is_wrapping_lookup() {
-            Fault::Delay(Duration::from_millis(4000))
+            Fault::Delay(Duration::from_secs(8))
         } else if request.is_unwrap() || request.is_login() || request.is_creds() {
-            Fault::Delay(Duration::from_millis(2200))
+            Fault::Delay(Duration::from_millis(6500))
         } else {
             Fault::Pass
         }
     });
     command(&tenant, &proxy)
         .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
-        .args(["--start-timeout", "6s"])
+        .args(["--start-timeout", "14s"])
         .child(SAY)
         .output()
         .assert_code(0)

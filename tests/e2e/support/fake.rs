@@ -3,6 +3,7 @@
 use super::proxy::{Fault, FaultProxy, RequestInfo};
 use super::run::Run;
 use serde_json::json;
+use std::time::Duration;
 
 /// Answers at once.
 pub struct FakeVault {
@@ -41,6 +42,27 @@ impl FakeVault {
             (runs, runs, runs, runs),
             "logins, reads, revoked leases, revoked tokens"
         );
+    }
+
+    /// Every token has been given back but those of as many logins as were lost at the most; with a token its lease goes too.
+    #[track_caller]
+    pub fn assert_tokens_given_back(&self, lost: usize) {
+        let proxy = &self.proxy;
+        assert!(proxy.settle(Duration::from_secs(60)), "somebody still asks");
+        let count = |which: fn(&RequestInfo) -> bool| proxy.count(which);
+        let (logins, revoked) = (
+            count(RequestInfo::is_login),
+            count(RequestInfo::is_revoke_self),
+        );
+        assert!(
+            (revoked..=revoked + lost).contains(&logins),
+            "{logins} logins, {revoked} revoked tokens, {lost} lost"
+        );
+        let (reads, revoked) = (
+            count(RequestInfo::is_creds),
+            count(RequestInfo::is_lease_revoke),
+        );
+        assert!(reads >= revoked, "{reads} reads, {revoked} revoked leases");
     }
 }
 

@@ -74,6 +74,11 @@ impl Pty {
         running
     }
 
+    /// The programs' end, to be one of their descriptors and no more.
+    pub fn end(&self) -> OwnedFd {
+        self.slave.try_clone().unwrap()
+    }
+
     /// Types these characters.
     pub fn type_keys(&self, keys: &str) {
         (&self.master).write_all(keys.as_bytes()).unwrap();

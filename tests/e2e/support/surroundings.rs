@@ -162,6 +162,11 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// All that was written; on a terminal it is all one.
+    pub fn said(&self) -> String {
+        self.finished.out() + &self.finished.err()
+    }
+
     /// It exited with that code.
     #[track_caller]
     pub fn assert_code(&self, code: i32) -> &Self {

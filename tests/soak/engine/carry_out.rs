@@ -3,7 +3,7 @@
 use super::harm::Harm;
 use super::observed::{Exit, Observed, Sent};
 use super::plan::{End, How, Plan, When};
-use super::{REVOKE_TIMEOUT, STOP_TIMEOUT, Soak};
+use super::{CLIENT_TIMEOUT, KINDS, REVOKE_TIMEOUT, STOP_TIMEOUT, Soak};
 use crate::support::probe_child::boot_millis;
 use crate::support::*;
 use std::sync::{Arc, Mutex};
@@ -54,14 +54,13 @@ impl Soak<'_> {
     }
 
     fn proxy(&self, plan: &Plan, log: Log) -> FaultProxy {
-        let faults = plan.faults.clone();
+        let (faults, rotates) = (plan.faults.clone(), KINDS[plan.tenant].rotates);
         FaultProxy::start(&self.servers.vault.url(), move |request| {
             let harm = faults.iter().find(|(at, _)| *at == request.sequence);
             let Some((_, harm)) = harm else {
                 return Fault::Pass;
             };
-            // What is sent on a connection that is being closed is lost, and must not be repeated: nobody can do better.
-            if *harm == Harm::PassThenClose && (request.is_login() || request.is_creds()) {
+            if !harm.suits(request, rotates) {
                 return Fault::Pass;
             }
             log.lock().unwrap().push((request.clone(), *harm));
@@ -98,6 +97,9 @@ impl Soak<'_> {
             .env("VAULT_ADDR", proxy.url())
             .env("VAULT_ROLE_ID", &self.role_ids[plan.tenant])
             .env("VAULT_SECRET_ID", tenant.secret_id())
+            .env("VAULT_CLIENT_TIMEOUT", CLIENT_TIMEOUT)
+            // QUIT leaves no core.
+            .limited(libc::RLIMIT_CORE, 0)
             .args(["--stop-timeout", &format!("{STOP_TIMEOUT}ms")])
             .args(["--revoke-timeout", &format!("{REVOKE_TIMEOUT}ms")]);
         if matches!(plan.how, How::Query) {

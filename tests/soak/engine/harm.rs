@@ -1,6 +1,6 @@
 //! The harm that befalls a run's requests.
 
-use crate::support::Fault;
+use crate::support::{Fault, RequestInfo};
 use std::time::Duration;
 
 /// The proxy's faults by what they mean for a request that must not be repeated.
@@ -15,6 +15,8 @@ pub enum Harm {
     Html,
     Truncate,
     PassThenClose,
+    Hang,
+    HangAfter,
 }
 
 impl Harm {
@@ -35,6 +37,8 @@ impl Harm {
             Self::Html => Fault::StatusAfter(200, "<html>welcome</html>".to_owned()),
             Self::Truncate => Fault::Truncate,
             Self::PassThenClose => Fault::PassThenClose,
+            Self::Hang => Fault::Hang,
+            Self::HangAfter => Fault::HangAfter,
         }
     }
 
@@ -52,7 +56,30 @@ impl Harm {
     pub fn is_final(self) -> bool {
         matches!(
             self,
-            Self::ResetBefore | Self::ResetAfter | Self::Garbage | Self::Html | Self::Truncate
-        )
+            Self::ResetBefore
+                | Self::ResetAfter
+                | Self::Garbage
+                | Self::Html
+                | Self::Truncate
+                | Self::Status(403)
+        ) || self.hangs()
+    }
+
+    /// Whether it takes as long as an answer is waited for.
+    pub fn hangs(self) -> bool {
+        matches!(self, Self::Hang | Self::HangAfter)
+    }
+
+    /// Whether the oracle can say what comes of it, when it befalls this request.
+    pub fn suits(self, request: &RequestInfo, rotates: bool) -> bool {
+        let once = request.is_login() || request.is_creds();
+        match self {
+            // What is sent on a connection that is being closed is lost, and must not be repeated: nobody can do better.
+            Self::PassThenClose => !once,
+            // A token whose own revocation, or look-up, is forbidden is taken for one that is gone; a lease that was replaced has
+            // to stay where it cannot go with its token.
+            Self::Status(403) => once || request.is_lease_revoke() && !rotates,
+            _ => true,
+        }
     }
 }

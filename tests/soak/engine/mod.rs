@@ -26,11 +26,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is sent to vaultexec. KILL is left out where nothing cleans up after it: see `cleans_up_after_kill`.
+/// What is sent to vaultexec.
 const SIGNALS: &[i32] = &[
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGHUP,
+    libc::SIGQUIT,
     libc::SIGUSR1,
     libc::SIGKILL,
 ];
@@ -38,7 +39,9 @@ const SIGNALS: &[i32] = &[
 /// In milliseconds: vaultexec's `--stop-timeout`.
 const STOP_TIMEOUT: u64 = 1000;
 /// In milliseconds: its `--revoke-timeout`.
-const REVOKE_TIMEOUT: u64 = 5000;
+const REVOKE_TIMEOUT: u64 = 20_000;
+/// What hangs takes that long: half of the time for the cleaning up.
+const CLIENT_TIMEOUT: &str = "10s";
 
 /// How much of what.
 #[derive(Clone, Debug)]
@@ -80,7 +83,6 @@ struct Soak<'a> {
     servers: &'a Servers,
     tenants: Vec<Tenant>,
     role_ids: Vec<String>,
-    signals: Vec<i32>,
     figures: Mutex<BTreeMap<String, u64>>,
     violations: Mutex<Vec<String>>,
     pending: Mutex<Vec<Pending>>,
@@ -95,23 +97,21 @@ pub fn soak(servers: &Servers, options: &Options) -> Report {
         .iter()
         .map(|kind| Tenant::with(servers, |spec| (kind.change)(spec.secret_id_num_uses(0))))
         .collect();
-    let kills = cleans_up_after_kill(&tenants[0]);
-    let signals = SIGNALS
-        .iter()
-        .copied()
-        .filter(|signal| kills || *signal != libc::SIGKILL);
+    let cleans_up = cleans_up_after_kill(&tenants[0]);
     let soak = Soak {
         options,
         servers,
         role_ids: tenants.iter().map(Tenant::role_id).collect(),
         tenants,
-        signals: signals.collect(),
         figures: Mutex::default(),
         violations: Mutex::default(),
         pending: Mutex::default(),
         next: AtomicU32::new(0),
         done: AtomicBool::new(false),
     };
+    if !cleans_up {
+        soak.violation("nobody cleans up after a KILL".to_owned());
+    }
     thread::scope(|scope| {
         let checker = scope.spawn(|| soak.check_all());
         let workers: Vec<_> = (0..options.parallel)
@@ -166,7 +166,7 @@ impl Soak<'_> {
             if self.options.only.is_some_and(|only| only != index) {
                 continue;
             }
-            let plan = Plan::draw(self.options.seed, index, &self.signals);
+            let plan = Plan::draw(self.options.seed, index, SIGNALS);
             let run = catch_unwind(AssertUnwindSafe(|| self.run(index, &plan)));
             if let Err(panic) = run {
                 let words = panic.downcast_ref::<String>().cloned();
@@ -199,6 +199,7 @@ impl Soak<'_> {
 
     fn note(&self, plan: &Plan, observed: &Observed) {
         for (_, harm) in &observed.applied {
+            self.count("faults", 1);
             self.count(format!("fault: {}", harm.name()), 1);
         }
         if let Some(sent) = &observed.sent {

@@ -23,6 +23,9 @@ const NEAR_ITS_END: u64 = 1500;
 /// How many milliseconds after its child's own end a run may last.
 const LATEST: u64 = STOP_TIMEOUT + REVOKE_TIMEOUT + 30_000;
 
+/// In the middle of a rotation these mean that there is to be no other child.
+const ASKS_TO_END: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
+
 /// What should not have been, in words.
 pub fn judge(plan: &Plan, observed: &Observed) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -41,7 +44,7 @@ pub fn judge(plan: &Plan, observed: &Observed) -> Vec<String> {
     let goes_on = observed
         .sent
         .as_ref()
-        .is_none_or(|sent| ![libc::SIGTERM, libc::SIGINT].contains(&sent.signal));
+        .is_none_or(|sent| !ASKS_TO_END.contains(&sent.signal));
     let kept = if goes_on {
         kept_too_long(observed)
     } else {
@@ -135,8 +138,7 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
         set.push(natural);
     }
     if rotates {
-        let asks_to_end = [libc::SIGTERM, libc::SIGINT].contains(&sent.signal);
-        if asks_to_end {
+        if ASKS_TO_END.contains(&sent.signal) {
             // In the middle of a rotation it is the rotation's TERM, or its KILL, that the child died of.
             set.push(Exit::Signal(libc::SIGTERM));
             set.push(Exit::Signal(libc::SIGKILL));

@@ -200,6 +200,9 @@ fn a_final_harm_before_the_first_credentials_means_125() {
         .harmed(Harm::ResetAfter)
         .lost()
         .may_end(&plain(), &[FAILED]);
+    for harm in [Harm::Status(403), Harm::Hang, Harm::HangAfter] {
+        login().harmed(harm).may_end(&plain(), &[FAILED]);
+    }
     login()
         .harmed(Harm::Status(503))
         .creds(10, "one")
@@ -290,7 +293,7 @@ fn a_run_has_its_bounds_in_time_and_in_requests() {
         .is_judged(&plain(), &[]);
     Made::usual()
         .with(|seen| seen.late = LATEST + 1)
-        .is_judged(&plain(), &["36001 ms too late"]);
+        .is_judged(&plain(), &["51001 ms too late"]);
     let asks =
         |count: u64| (2..count).fold(Made::usual(), |made, at| made.request(at, "/v1/x", ""));
     asks(60).is_judged(&plain(), &[]);

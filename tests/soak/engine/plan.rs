@@ -78,6 +78,8 @@ impl Plan {
             4 | 5 => How::Heed(rng.i32(0..=255)),
             6 | 7 => How::Deaf(rng.u64(50..1500)),
             8 => How::Leave(rng.u64(50..1000)),
+            // A query asks for a login, which short credentials may not live to see.
+            _ if rotates => How::Plain,
             _ => How::Query,
         };
         // A query is over when it is over.
@@ -91,7 +93,13 @@ impl Plan {
             let at = rng.usize(..span);
             (at, Self::draw_harm(&mut rng, at))
         });
-        let faults: Vec<_> = faults.collect();
+        let mut faults: Vec<_> = faults.collect();
+        // Two would take all the time there is for the cleaning up.
+        let mut hangs = 0;
+        faults.retain(|(_, harm)| {
+            hangs += u32::from(harm.hangs());
+            !harm.hangs() || hangs == 1
+        });
         let signal = (rng.u8(..100) < 45).then(|| {
             let signal = signals[rng.usize(..signals.len())];
             let when = if rng.u8(..3) == 0 {
@@ -116,6 +124,7 @@ impl Plan {
             Harm::Status(500),
             Harm::Status(502),
             Harm::Status(503),
+            Harm::Status(412),
             Harm::Status(429),
             Harm::StatusAfter(502),
             Harm::StatusAfter(504),
@@ -128,6 +137,9 @@ impl Plan {
             Harm::Html,
             Harm::Truncate,
             Harm::PassThenClose,
+            Harm::Status(403),
+            Harm::Hang,
+            Harm::HangAfter,
         ];
         // Most runs have to get past the start.
         let gentle = if at < 3 { 75 } else { 45 };

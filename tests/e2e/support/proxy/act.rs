@@ -8,6 +8,7 @@ use super::{Shared, lock};
 use crate::support::http::Answer;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,12 +55,12 @@ pub fn act(
             }
         }
         Fault::Hang => {
-            sleep(shared, Duration::MAX);
+            hang(shared, stream);
             Ok(false)
         }
         Fault::HangAfter => {
             forward(shared, request)?;
-            sleep(shared, Duration::MAX);
+            hang(shared, stream);
             Ok(false)
         }
         Fault::Raw(bytes) => {
@@ -134,6 +135,20 @@ fn flood(shared: &Shared, mut stream: &TcpStream, size: u64) -> io::Result<bool>
     }
     stream.write_all(close.as_bytes())?;
     Ok(true)
+}
+
+/// Until the client has gone, or the proxy.
+fn hang(shared: &Shared, stream: &TcpStream) {
+    let has_gone = || {
+        let mut entry = libc::pollfd {
+            fd: stream.as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
+        // SAFETY: one entry, as said.
+        unsafe { libc::poll(&mut entry, 1, 0) > 0 }
+    };
+    while !has_gone() && sleep(shared, Duration::from_millis(50)) {}
 }
 
 /// False when the proxy ends meanwhile.

@@ -22,9 +22,9 @@ pub enum Fault {
     StatusAfter(u16, String),
     /// Pass, this much later.
     Delay(Duration),
-    /// No answer for as long as the proxy lives; the server never hears of it.
+    /// No answer for as long as the client waits; the server never hears of it.
     Hang,
-    /// The server acts on it; no answer for as long as the proxy lives.
+    /// The server acts on it; no answer for as long as the client waits.
     HangAfter,
     /// These bytes in place of an HTTP answer, then a close; the server never hears of it.
     Raw(Vec<u8>),
