@@ -265,6 +265,30 @@ fn a_renewal_that_the_policy_forbids_is_no_loop_and_no_lost_token() {
 }
 
 #[test]
+fn an_outage_does_not_spend_the_uses_of_a_counted_token() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.token_num_uses(6).may_revoke_leases()
+    });
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);
+    let run = tenant
+        .command()
+        .args(["-vv"])
+        .env("VAULT_ADDR", proxy.url());
+    let running = telling(run);
+    proxy.refuse();
+    for _ in 0..6 {
+        running.signal(libc::SIGCONT);
+        running.wait_for_stderr("cannot renew the ");
+    }
+    proxy.accept();
+    let run = ends_undisturbed(running);
+    run.stderr_contains("revoked the lease")
+        .stderr_contains("revoked the token");
+    assert_eq!(proxy.count(RequestInfo::is_login), 1);
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_job_that_was_stopped_looks_at_its_lease_at_once() {
     let tenant = Tenant::with(Servers::shared(), |spec| spec.default_ttl("1h"));
     let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);

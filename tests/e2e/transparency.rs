@@ -290,6 +290,44 @@ fn full_pipe() -> (std::io::PipeReader, OwnedFd) {
     (reader, writer.into())
 }
 
+/// A terminal that nobody reads, with room for less than a line.
+fn full_terminal() -> (OwnedFd, OwnedFd) {
+    let pair = nix::pty::openpty(None, None).unwrap();
+    for (end, flags) in [
+        (&pair.master, libc::O_RDWR),
+        (&pair.slave, libc::O_NONBLOCK),
+    ] {
+        // SAFETY: flags of descriptors of ours.
+        unsafe {
+            libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(end.as_raw_fd(), libc::F_SETFL, flags);
+        }
+    }
+    while nix::unistd::write(&pair.slave, &[b'x'; 64]).is_ok() {}
+    // Room for some of what a run has to say at this level.
+    let mut rest = 300;
+    while rest > 0 {
+        rest -= nix::unistd::read(&pair.master, &mut vec![0; rest]).unwrap();
+    }
+    // SAFETY: as above; what is written to it waits for room again.
+    unsafe { libc::fcntl(pair.slave.as_raw_fd(), libc::F_SETFL, 0) };
+    (pair.master, pair.slave)
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_stop_the_run() {
+    let tenant = Tenant::new(Servers::shared());
+    let (_master, slave) = full_terminal();
+    let run = tenant.command().arg("-vvv").stderr(slave).stdin_piped();
+    let mut running = run.child(Probe::signals()).spawn();
+    running.wait_for_line("ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(Probe::next_signal(&running).0, "TERM");
+    running.say("exit 7");
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}
+
 #[test]
 fn a_stderr_that_nobody_reads_does_not_stop_the_run() {
     let tenant = Tenant::new(Servers::shared());

@@ -390,6 +390,27 @@ fn a_wrapping_token_that_holds_something_else_is_refused_by_the_name_of_the_fiel
 }
 
 #[test]
+fn a_secret_id_that_lives_for_ages_is_as_good_as_any() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for ttl in [1_000_000_000_000, u64::MAX] {
+        let inside = json!({"data": {"secret_id": tenant.secret_id(), "secret_id_ttl": ttl, "secret_id_num_uses": 0}});
+        let proxy = harm(
+            servers,
+            RequestInfo::is_unwrap,
+            Fault::body(&inside.to_string()),
+        );
+        let run = command(&tenant, &proxy)
+            .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+            .args(["-v", "--on-expiry", "restart"])
+            .child(SAY)
+            .output();
+        run.assert_code(0).stdout_is("ran\n");
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
 fn the_file_of_a_wrapping_token_is_removed_after_the_login() {
     let servers = Servers::shared();
     let tenant = Tenant::new(servers);
