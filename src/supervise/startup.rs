@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::interrupt::Interrupt;
 use crate::sys::inherited;
 use crate::sys::signal::Signal;
-use crate::sys::signals::{Received, Signals};
+use crate::sys::signals::{Origin, Received, Signals};
+use crate::sys::terminal;
 
 use super::policy::{BeforeChild, before_child};
 
@@ -82,7 +83,12 @@ fn meet(received: Received, signals: &mut Signals) -> Option<Signal> {
     match before_child(received, inherited::ignored(received.signal)) {
         BeforeChild::Pass => None,
         BeforeChild::Stop => {
-            signals.stop_ourselves(received.signal);
+            // A thread that reads the terminal in the background may have been stopped on its way to
+            // telling of that, and tells it when it goes on in the foreground.
+            let late = received.signal == Signal::TTIN && received.origin == Origin::Kernel;
+            if !(late && terminal::is_ours()) {
+                signals.stop_ourselves(received.signal);
+            }
             None
         }
         BeforeChild::End => Some(received.signal),

@@ -27,6 +27,12 @@ pub fn lent_to(child: Pid) -> Option<Foreground> {
     (foreground(&terminal()?) == group).then_some(Foreground(group))
 }
 
+/// Whether we are in the foreground.
+#[must_use]
+pub fn is_ours() -> bool {
+    terminal().is_some_and(|terminal| foreground(&terminal) == getpgrp().as_raw())
+}
+
 /// Hands the terminal on to that group, if it is ours to give.
 pub fn lend(to: Foreground) {
     let Some(terminal) = terminal() else { return };
