@@ -613,6 +613,15 @@ fn in_the_background_a_secret_that_is_read_from_the_terminal_waits_for_fg() {
     let job = Job::start(run, "", " &");
     let vaultexec = job.vaultexec();
     job.shell.wait_state(vaultexec, 'T');
+    // The shell hears of that when the last of its threads has stopped, and would not continue what it takes to be running.
+    let heard = poll_until(Duration::from_secs(90), || {
+        job.pty.type_line("jobs; echo told");
+        job.pty
+            .wait_for("\r\ntold")
+            .contains("Stopped")
+            .then_some(())
+    });
+    assert!(heard.is_some(), "{}", job.pty.text());
     job.pty.type_line("fg");
     job.shell.wait_state(vaultexec, 'S');
     job.pty.type_line(&secret);
