@@ -373,3 +373,21 @@ fn many_keepers_do_not_ask_a_server_at_the_same_moment() {
     assert!(distinct(|| eighth(true)) > 10, "sick");
     assert!(distinct(|| eighth(false)) > 10, "well");
 }
+
+#[test]
+fn a_server_that_asks_for_time_gets_it() {
+    paused(async {
+        let busy = Err(Failure::Refused {
+            status: 429,
+            errors: vec!["quota".to_owned()],
+            from_api: true,
+            retry_after: Some(Duration::from_secs(100)),
+        });
+        let (script, _command, _events) = start(vec![busy], true);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(
+            *script.asked.borrow(),
+            [(Subject::Lease, 2580), (Subject::Lease, 2680)]
+        );
+    });
+}

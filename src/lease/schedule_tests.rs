@@ -489,3 +489,25 @@ fn chance_spreads_every_wait() {
     };
     assert_eq!(act_again(1.0), 2 * act_again(0.0));
 }
+
+#[test]
+fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
+    let now = start() + Duration::from_secs(60);
+    for subject in [Subject::Lease, Subject::Token] {
+        for wish in [3, 30, 300] {
+            let wish = Duration::from_secs(wish);
+            let mut schedule = schedule(3600, 3600);
+            schedule.failed(subject, Some(wish), now, 0.5);
+            // The other one is not held up.
+            assert!(schedule.next().expect("a renewal").0 < start() + HOUR);
+            let other = match subject {
+                Subject::Lease => Subject::Token,
+                Subject::Token => Subject::Lease,
+            };
+            schedule.failed(other, Some(HOUR), now, 0.5);
+            let (next, step) = schedule.next().expect("another try");
+            assert!(matches!(step, Step::Renew(found, _) if found == subject));
+            assert_eq!(next, now + wish);
+        }
+    }
+}
