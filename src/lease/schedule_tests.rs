@@ -511,3 +511,34 @@ fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
         }
     }
 }
+
+#[test]
+fn a_lease_that_ends_with_its_token_is_not_renewed_in_vain_but_looked_at() {
+    let batch = |seconds| {
+        Some(Grant {
+            fixed: Some(Cause::BatchToken),
+            ..grant(seconds)
+        })
+    };
+    let ttl = Some(Duration::from_secs(60));
+    for lease in [599, 600, 6000] {
+        let mut schedule = Schedule::new(batch(600), Some(grant(lease)), None, None, &mut || 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
+        schedule.acted();
+        assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
+        let now = start() + Duration::from_secs(60);
+        schedule.look_now(now);
+        assert!(matches!(schedule.next(), Some((at, Step::Renew(Subject::Lease, _))) if at == now));
+        schedule.renewed(Subject::Lease, granted(lease), now, 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
+        // Unless it is to be shortened.
+        let schedule = Schedule::new(batch(600), Some(grant(lease)), None, ttl, &mut || 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
+    }
+    // One that ends before the token can be extended up to that.
+    let mut schedule = Schedule::new(batch(600), Some(grant(300)), None, None, &mut || 0.5);
+    let (at, step) = schedule.next().expect("a renewal");
+    assert!(matches!(step, Step::Renew(Subject::Lease, _)));
+    schedule.renewed(Subject::Lease, granted(300), at, 0.5);
+    assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
+}
