@@ -62,14 +62,14 @@ impl Switch {
         }
     }
 
-    /// Waits until a connection that was made since the last turn has ended: a client that looked at the certificate and left.
+    /// Waits until `count` connections that were made since the last turn have ended: a client looked at the certificate and left.
     #[track_caller]
-    pub fn wait_ended(&self) {
+    pub fn wait_ended(&self, count: usize) {
         let (state, timeout) = self
             .shared
             .changed
             .wait_timeout_while(self.shared.lock(), Duration::from_secs(90), |state| {
-                state.ended == 0
+                state.ended < count
             })
             .unwrap();
         drop(state);
