@@ -36,9 +36,40 @@ fn defaults_are_those_of_the_official_client() {
             .as_deref(),
         Some("https://127.0.0.1:8200")
     );
+    assert_eq!(config.vault.addresses.len(), 1);
     assert_eq!(config.vault.timeout, Duration::from_secs(60));
+    assert_eq!(config.vault.connect_timeout, Duration::from_secs(5));
+    assert_eq!(config.vault.max_retries, None);
+    assert_eq!(config.vault.namespace, None);
+    assert!(config.vault.proxy == Proxy::Direct && config.vault.follow_redirects);
+    let tls = &config.vault.tls;
+    assert!(tls.authorities.is_none() && tls.identity.is_none() && !tls.skip_verify);
+    assert_eq!(tls.server_name, None);
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let config = gathered(&[], &with(&[])).expect("valid");
+    assert_eq!(config.start_timeout, Duration::from_secs(30));
+    assert_eq!(config.revoke_timeout, Duration::from_secs(5));
+    assert_eq!(config.stop_timeout, Duration::from_secs(10));
+    assert_eq!(config.stop_signal, Signal::TERM);
+    assert_eq!(config.lease_ttl, None);
     assert_eq!(config.on_expiry, OnExpiry::Restart);
-    assert!(config.revoke && !config.strict_revoke && config.vault.follow_redirects);
+    assert!(config.revoke && !config.strict_revoke);
+    assert_eq!(config.report.level, Level::Warn);
+    assert_eq!(config.report.format, Format::Text);
+    assert!(config.base.is_none());
+    assert_eq!(
+        config.child_environment,
+        child_environment::Rules {
+            keep: vec![],
+            clear: false
+        }
+    );
+    assert_eq!(approle(&config).mount, "approle");
+    assert!(!approle(&config).remove_file);
+    assert_eq!(secret_id(&config), "none");
 }
 
 #[test]
@@ -477,5 +508,249 @@ fn every_variable_of_the_official_client_may_be_called_bao() {
             wanted,
             "{alias}={value}"
         );
+    }
+}
+
+/// A flag, its value (none for a switch), a variable that says something else, a field, and what the flag makes of it.
+type FlagRow = (
+    &'static str,
+    Option<&'static str>,
+    (&'static str, &'static str),
+    fn(&Config) -> String,
+    &'static str,
+);
+
+const FLAGS: [FlagRow; 25] = [
+    (
+        "--address",
+        Some("http://flag,unix:///s"),
+        ("VAULT_ADDR", "http://variable"),
+        |c| {
+            c.vault
+                .addresses
+                .iter()
+                .map(|one| format!("{one} "))
+                .collect()
+        },
+        "http://flag unix:///s ",
+    ),
+    (
+        "--namespace",
+        Some("flag"),
+        ("VAULT_NAMESPACE", "variable"),
+        |c| format!("{:?}", c.vault.namespace),
+        "Some(\"flag\")",
+    ),
+    (
+        "--tls-server-name",
+        Some("flag"),
+        ("VAULT_TLS_SERVER_NAME", "variable"),
+        |c| format!("{:?}", c.vault.tls.server_name),
+        "Some(\"flag\")",
+    ),
+    (
+        "--tls-skip-verify",
+        None,
+        ("VAULT_SKIP_VERIFY", "false"),
+        |c| c.vault.tls.skip_verify.to_string(),
+        "true",
+    ),
+    (
+        "--auth-mount",
+        Some("flag"),
+        ("VAULTEXEC_AUTH_MOUNT", "variable"),
+        |c| approle(c).mount.clone(),
+        "flag",
+    ),
+    (
+        "--role-id",
+        Some("flag"),
+        ("VAULT_ROLE_ID", "variable"),
+        |c| approle(c).role_id.setting().to_owned(),
+        "--role-id",
+    ),
+    (
+        "--role-id-file",
+        Some("/etc/passwd"),
+        ("VAULT_ROLE_ID_FILE", "/etc/group"),
+        |c| format!("{:?}", approle(c).role_id.file()),
+        "Some(\"/etc/passwd\")",
+    ),
+    (
+        "--secret-id-file",
+        Some("-"),
+        ("VAULT_SECRET_ID", "variable"),
+        secret_id,
+        "plain --secret-id-file",
+    ),
+    (
+        "--wrapped-secret-id-file",
+        Some("-"),
+        ("VAULT_SECRET_ID_FILE", "/etc/passwd"),
+        secret_id,
+        "wrapped --wrapped-secret-id-file",
+    ),
+    (
+        "--wrapping-path",
+        Some("auth/flag/role/y/secret-id"),
+        ("VAULTEXEC_WRAPPING_PATH", "auth/variable/role/y/secret-id"),
+        creation_path,
+        "auth/flag/role/y/secret-id",
+    ),
+    (
+        "--remove-secret-id-file",
+        None,
+        ("VAULTEXEC_REMOVE_SECRET_ID_FILE", "false"),
+        |c| approle(c).remove_file.to_string(),
+        "true",
+    ),
+    (
+        "--creds",
+        Some("flag/creds/x"),
+        ("VAULTEXEC_CREDS", "variable/creds/x"),
+        |c| c.creds.clone(),
+        "flag/creds/x",
+    ),
+    (
+        "--database-url",
+        Some("postgresql://h/flag"),
+        ("VAULTEXEC_DATABASE_URL", "postgresql://h/variable"),
+        |c| format!("{:?}", c.base.as_ref().and_then(Base::database)),
+        "Some(\"flag\")",
+    ),
+    (
+        "--lease-ttl",
+        Some("5m"),
+        ("VAULTEXEC_LEASE_TTL", "6m"),
+        |c| format!("{:?}", c.lease_ttl),
+        "Some(300s)",
+    ),
+    (
+        "--on-expiry",
+        Some("stop"),
+        ("VAULTEXEC_ON_EXPIRY", "warn"),
+        |c| (c.on_expiry == OnExpiry::Stop).to_string(),
+        "true",
+    ),
+    (
+        "--keep-env",
+        Some("FLAG"),
+        ("VAULTEXEC_KEEP_ENV", "VARIABLE"),
+        |c| c.child_environment.keep.join(" "),
+        "FLAG",
+    ),
+    (
+        "--clear-env",
+        None,
+        ("VAULTEXEC_CLEAR_ENV", "false"),
+        |c| c.child_environment.clear.to_string(),
+        "true",
+    ),
+    (
+        "--stop-signal",
+        Some("QUIT"),
+        ("VAULTEXEC_STOP_SIGNAL", "INT"),
+        |c| (c.stop_signal == Signal::QUIT).to_string(),
+        "true",
+    ),
+    (
+        "--stop-timeout",
+        Some("1s"),
+        ("VAULTEXEC_STOP_TIMEOUT", "2s"),
+        |c| format!("{:?}", c.stop_timeout),
+        "1s",
+    ),
+    (
+        "--start-timeout",
+        Some("3s"),
+        ("VAULTEXEC_START_TIMEOUT", "4s"),
+        |c| format!("{:?}", c.start_timeout),
+        "3s",
+    ),
+    (
+        "--revoke-timeout",
+        Some("7s"),
+        ("VAULTEXEC_REVOKE_TIMEOUT", "8s"),
+        |c| format!("{:?}", c.revoke_timeout),
+        "7s",
+    ),
+    (
+        "--no-revoke",
+        None,
+        ("VAULTEXEC_NO_REVOKE", "false"),
+        |c| c.revoke.to_string(),
+        "false",
+    ),
+    (
+        "--strict-revoke",
+        None,
+        ("VAULTEXEC_STRICT_REVOKE", "false"),
+        |c| c.strict_revoke.to_string(),
+        "true",
+    ),
+    (
+        "--log-level",
+        Some("debug"),
+        ("VAULTEXEC_LOG_LEVEL", "error"),
+        |c| c.report.level.name().to_owned(),
+        "debug",
+    ),
+    (
+        "--log-format",
+        Some("json"),
+        ("VAULTEXEC_LOG_FORMAT", "text"),
+        |c| format!("{:?}", c.report.format),
+        "Json",
+    ),
+];
+
+/// Files: a flag that is not there is told, and the variable is not looked at.
+const FLAGS_OF_FILES: [(&str, &str); 4] = [
+    ("--ca-cert", "VAULT_CACERT"),
+    ("--ca-path", "VAULT_CAPATH"),
+    ("--client-cert", "VAULT_CLIENT_CERT"),
+    ("--client-key", "VAULT_CLIENT_KEY"),
+];
+
+#[test]
+fn every_flag_reaches_its_field_and_wins_over_its_variable() {
+    for (flag, value, variable, field, wanted) in FLAGS {
+        let flags: Vec<&str> = std::iter::once(flag).chain(value).collect();
+        let mut variables = beside(&(variable.0, variable.1, field, wanted));
+        variables.retain(|(name, _)| {
+            *name == variable.0 || !flag.contains("secret-id-file") || !name.contains("WRAPPED")
+        });
+        if flag == "--wrapping-path" {
+            variables.push(("VAULT_WRAPPED_SECRET_ID", "w"));
+        }
+        let config = gathered(&flags, &variables).expect(flag);
+        assert_eq!(field(&config), wanted, "{flag} beside {variable:?}");
+        let config = gathered(&[], &variables).expect(variable.0);
+        assert_ne!(field(&config), wanted, "{flag} changes something");
+    }
+    for (flag, variable) in FLAGS_OF_FILES {
+        let variables = with(&[
+            ("VAULT_CLIENT_CERT", "/nowhere/variable"),
+            ("VAULT_CLIENT_KEY", "/nowhere/variable"),
+            (variable, "/nowhere/variable"),
+        ]);
+        let problems = gathered(&[flag, "/nowhere/flag"], &variables).expect_err("not there");
+        let told = format!("{flag}: cannot read /nowhere/flag: ");
+        assert!(problems.contains(&told), "{problems}");
+        assert!(!problems.contains(&format!("{variable}: ")), "{problems}");
+    }
+}
+
+#[test]
+fn no_flag_is_left_out_of_the_tables() {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    let all = command.get_arguments().filter_map(clap::Arg::get_long);
+    let tested = FLAGS.iter().map(|row| row.0);
+    let tested: Vec<_> = tested.chain(FLAGS_OF_FILES.map(|row| row.0)).collect();
+    // The method has one value only so far; how much is told has a table of its own.
+    let others = ["auth", "verbose", "quiet", "help", "version"];
+    for flag in all.filter(|flag| !others.contains(flag)) {
+        assert!(tested.contains(&format!("--{flag}").as_str()), "--{flag}");
     }
 }

@@ -172,34 +172,52 @@ mod tests {
     use crate::sys::clock::Moment;
     use crate::vault::LoginAnswer;
 
-    #[test]
-    fn a_token_that_is_used_again_counts_from_its_last_renewal() {
-        let minutes = |count: u64| Duration::from_secs(60 * count);
-        let now = Moment::now();
-        let login = LoginAnswer {
+    fn minutes(count: u64) -> Duration {
+        Duration::from_secs(60 * count)
+    }
+
+    /// Credentials under a token whose login was so long ago, and a lease that is given out now.
+    fn acquisition(login: Moment) -> Acquisition {
+        let answer = LoginAnswer {
             client_token: Sensitive::from("hvs.token"),
             lease_duration: minutes(60),
             renewable: true,
             batch: false,
             num_uses: None,
         };
-        // The login was fifty minutes ago, and a renewal ten.
-        let session = Rc::new(Session::new(login, now - minutes(50)));
-        session.renewed_until(now + minutes(50));
-        let holding = Holdings::default().add_session(session);
+        let session = Rc::new(Session::new(answer, login));
         let lease = Lease::new("database/creds/x/1".to_owned(), minutes(600), true);
-        let acquisition = Acquisition {
+        Acquisition {
             credentials: Credentials {
                 username: "user".to_owned(),
                 password: Sensitive::from("password"),
             },
-            holding,
+            holding: Holdings::default().add_session(session),
             lease: Some(Rc::new(lease)),
-        };
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_used_again_counts_from_its_last_renewal() {
+        let now = Moment::now();
+        // The login was fifty minutes ago, and a renewal ten.
+        let acquisition = acquisition(now - minutes(50));
+        acquisition.holding.session.renewed_until(now + minutes(50));
         let schedule = acquisition.schedule(None);
         assert_eq!(schedule.expiry(), Some(now + minutes(50)));
         let (due, step) = schedule.next().expect("a renewal");
         assert_eq!(step, Step::Renew(Subject::Token, minutes(60)));
         assert!(due > now + minutes(20), "it is not renewed at once");
+    }
+
+    #[test]
+    fn alike_credentials_are_renewed_at_different_moments() {
+        let acquisition = acquisition(Moment::now());
+        let mut moments: Vec<_> = (0..20)
+            .filter_map(|_| acquisition.schedule(None).next().map(|(due, _)| due))
+            .collect();
+        moments.sort_unstable();
+        moments.dedup();
+        assert!(moments.len() > 10, "{moments:?}");
     }
 }

@@ -396,3 +396,77 @@ impl Holdings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensitive::Sensitive;
+    use crate::vault::LoginAnswer;
+
+    fn session(seconds: u64) -> Session {
+        let answer = LoginAnswer {
+            client_token: Sensitive::from("hvs.token"),
+            lease_duration: Duration::from_secs(seconds),
+            renewable: true,
+            batch: false,
+            num_uses: None,
+        };
+        Session::new(answer, Moment::now())
+    }
+
+    #[test]
+    fn what_is_held_ends_with_whatever_ends_first() {
+        /// The seconds of the lease, of the token (none: it does not expire) and of `--lease-ttl`, whether the lease can be
+        /// renewed, and after how many seconds all is over.
+        type Case = (u64, Option<u64>, Option<u64>, bool, u64);
+        let cases: [Case; 14] = [
+            (3600, Some(600), None, true, 600),
+            (600, Some(3600), None, true, 600),
+            (600, None, None, true, 600),
+            (3600, Some(600), None, false, 600),
+            (600, Some(3600), None, false, 600),
+            (3600, Some(600), Some(60), true, 60),
+            (600, Some(3600), Some(60), true, 60),
+            (3600, None, Some(60), true, 60),
+            (3600, Some(60), Some(600), true, 60),
+            (60, Some(3600), Some(600), true, 60),
+            // What cannot be renewed cannot be shortened.
+            (3600, Some(600), Some(60), false, 600),
+            (600, Some(3600), Some(60), false, 600),
+            (600, None, Some(60), false, 600),
+            (60, Some(600), Some(600), false, 60),
+        ];
+        for case in cases {
+            let (lease, token, lease_ttl, renewable, ends) = case;
+            let session = session(token.unwrap_or(0));
+            let lease = Lease::new("x".to_owned(), Duration::from_secs(lease), renewable);
+            let expiry = lease.expiry_with(&session, lease_ttl.map(Duration::from_secs));
+            // The two were made at the same moment but for what the test itself took.
+            let off = expiry.since(lease.granted_at).as_secs_f64()
+                - f64::from(u32::try_from(ends).expect("small"));
+            assert!(off.abs() < 30.0, "{case:?}: {off}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_moves_the_end_and_what_is_left_is_told_with_the_earlier_one() {
+        let ends = |lease: u64, token: u64| {
+            let holdings = Holdings::default();
+            let now = Moment::now();
+            let holding = holdings.add_session(Rc::new(session(60)));
+            let entered = Rc::new(Lease::new("x".to_owned(), Duration::from_secs(60), true));
+            holdings.add_lease(&holding, Rc::clone(&entered));
+            entered.expiry.set(now + Duration::from_secs(lease));
+            holding
+                .session
+                .renewed_until(now + Duration::from_secs(token));
+            let expected = now + Duration::from_secs(lease.min(token));
+            assert_eq!(entered.expiry_with(&holding.session, None), expected);
+            let left = holdings.left();
+            assert_eq!(left.len(), 1, "{left:?}");
+            assert_eq!(left.first().and_then(|left| left.expiry), Some(expected));
+        };
+        ends(7200, 3600);
+        ends(3600, 7200);
+    }
+}

@@ -32,6 +32,7 @@ impl Clock for PausedClock {
 struct Script {
     answers: RefCell<VecDeque<Result<Renewed, Failure>>>,
     asked: RefCell<Vec<(Subject, u64)>>,
+    moments: RefCell<Vec<Duration>>,
     clock: PausedClock,
     alive: Option<bool>,
 }
@@ -45,6 +46,7 @@ impl Renew for Rc<Script> {
     ) -> Result<Renewed, Failure> {
         let now = self.clock.now().since(Moment::since_boot(Duration::ZERO));
         self.asked.borrow_mut().push((subject, now.as_secs()));
+        self.moments.borrow_mut().push(now);
         let answer = self.answers.borrow_mut().pop_front();
         answer.unwrap_or(Ok(Renewed {
             granted: increment,
@@ -81,6 +83,7 @@ fn start(answers: Vec<Result<Renewed, Failure>>, alive: impl Into<Option<bool>>)
     let script = Rc::new(Script {
         answers: RefCell::new(answers.into()),
         asked: RefCell::default(),
+        moments: RefCell::default(),
         clock: clock.clone(),
         alive: alive.into(),
     });
@@ -311,6 +314,82 @@ fn after_a_suspension_it_renews_at_once() {
         assert_eq!(
             *script.asked.borrow(),
             [(Subject::Token, 600), (Subject::Lease, 600)]
+        );
+    });
+}
+
+/// How many of twenty such moments differ.
+fn distinct(mut moment: impl FnMut() -> Duration) -> usize {
+    let moments: std::collections::BTreeSet<_> = (0..20).map(|_| moment()).collect();
+    moments.len()
+}
+
+/// When the `nth` event came of a keeper that has those answers, and whose acts all fail.
+fn moment_of_event(nth: usize, answer: fn() -> Result<Renewed, Failure>) -> Duration {
+    let moment = Rc::new(std::cell::Cell::new(Duration::ZERO));
+    let seen = Rc::clone(&moment);
+    paused(async move {
+        let begun = tokio::time::Instant::now();
+        let (_script, command, mut events) = start(vec![answer()], true);
+        for _ in 0..nth {
+            assert!(matches!(events.recv().await, Some(Event::Expiring(_))));
+            command.send(Command::ActFailed).expect("it listens");
+        }
+        assert!(matches!(events.recv().await, Some(Event::Expiring(_))));
+        seen.set(begun.elapsed());
+    });
+    moment.get()
+}
+
+#[test]
+fn many_keepers_of_alike_credentials_do_not_act_at_the_same_moment() {
+    let shrunk = || {
+        Ok(Renewed {
+            granted: Duration::from_secs(1200),
+            renewable: true,
+        })
+    };
+    let denied = || refused(403, "permission denied");
+    let gone = || refused(400, "lease not found");
+    assert!(distinct(|| moment_of_event(0, shrunk)) > 10, "shrunk");
+    assert!(distinct(|| moment_of_event(0, denied)) > 10, "denied");
+    // What is gone is acted on at once; what failed then is tried again at different moments.
+    assert!(distinct(|| moment_of_event(1, gone)) > 10, "gone");
+}
+
+#[test]
+fn many_keepers_do_not_ask_a_server_at_the_same_moment() {
+    // The eighth request of a keeper whose server is sick from then on, or is not.
+    let eighth = |sick: bool| {
+        let moment = Rc::new(std::cell::Cell::new(Duration::ZERO));
+        let seen = Rc::clone(&moment);
+        paused(async move {
+            let refusals = if sick { 8 } else { 0 };
+            let answers = (0..refusals).map(|_| refused(503, "Vault is sealed"));
+            let (script, _command, _events) = start(answers.collect(), true);
+            tokio::time::sleep(Duration::from_secs(8 * 3600)).await;
+            seen.set(script.moments.borrow()[7]);
+        });
+        moment.get()
+    };
+    assert!(distinct(|| eighth(true)) > 10, "sick");
+    assert!(distinct(|| eighth(false)) > 10, "well");
+}
+
+#[test]
+fn a_server_that_asks_for_time_gets_it() {
+    paused(async {
+        let busy = Err(Failure::Refused {
+            status: 429,
+            errors: vec!["quota".to_owned()],
+            from_api: true,
+            retry_after: Some(Duration::from_secs(100)),
+        });
+        let (script, _command, _events) = start(vec![busy], true);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(
+            *script.asked.borrow(),
+            [(Subject::Lease, 2580), (Subject::Lease, 2680)]
         );
     });
 }

@@ -18,6 +18,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
 /// How often it makes sense to look at something out of turn.
 const LOOKS_APART: Duration = Duration::from_secs(1);
+/// By how much the end of a lease may be told too early: the server counts in whole seconds.
+const ROUNDING: Duration = Duration::from_secs(1);
+/// A time that does not come.
+const NEVER: Moment = Moment::since_boot(Duration::MAX);
 /// No answer to a renewal is waited for shorter than this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
@@ -159,11 +163,13 @@ impl Schedule {
         chance: &mut impl FnMut() -> f64,
     ) -> Self {
         let mut lease_track = lease.map(|grant| Track::new(grant, chance()));
+        let mut shortened = false;
         if let (Some(track), Some(grant), Some(ttl)) = (&mut lease_track, lease, lease_ttl)
             && ttl < grant.duration
         {
             track.increment = ttl;
             track.next = grant.at;
+            shortened = true;
         }
         let mut schedule = Self {
             token: token.map(|grant| Track::new(grant, chance())),
@@ -174,6 +180,9 @@ impl Schedule {
             act_at: None,
             failed_acts: 0,
         };
+        if !shortened {
+            schedule.spare_lease();
+        }
         schedule.check_uses();
         schedule.plan_act(None, chance());
         schedule
@@ -283,6 +292,9 @@ impl Schedule {
                 other.next = now;
             }
         }
+        if subject == Subject::Lease {
+            self.spare_lease();
+        }
         self.plan_act(before, chance);
     }
 
@@ -359,6 +371,17 @@ impl Schedule {
         match subject {
             Subject::Token => self.token.as_mut(),
             Subject::Lease => self.lease.as_mut(),
+        }
+    }
+
+    /// A lease that lasts as long as a token that cannot be renewed has no turn of its own any more: it ends with the token,
+    /// whatever a renewal says. It is still looked at when time may have passed unseen.
+    fn spare_lease(&mut self) {
+        let (Some(token), Some(lease)) = (&self.token, &mut self.lease) else {
+            return;
+        };
+        if token.fixed.is_some() && lease.expiry + ROUNDING >= token.expiry {
+            lease.next = NEVER;
         }
     }
 

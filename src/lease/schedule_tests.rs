@@ -406,3 +406,139 @@ fn an_answer_that_hangs_leaves_time_for_another_try() {
         "past the end"
     );
 }
+
+#[test]
+fn chance_spreads_every_wait() {
+    let seconds = Duration::from_secs;
+    for failures in 0..10 {
+        assert_eq!(
+            growing(failures, 1.0),
+            2 * growing(failures, 0.0),
+            "{failures}"
+        );
+    }
+    let lease = |chance: f64| Schedule::new(None, Some(grant(1000)), None, None, &mut || chance);
+    let token = |chance: f64| Schedule::new(Some(grant(1000)), None, None, None, &mut || chance);
+    for make in [&lease as &dyn Fn(f64) -> Schedule, &token] {
+        let first = |chance| make(chance).next().expect("a renewal").0.since(start());
+        assert_eq!(first(0.0).as_secs(), 700);
+        assert_eq!(first(1.0).as_secs(), 733);
+    }
+    // The next renewal is spread anew.
+    let second = |chance| {
+        let mut schedule = lease(0.0);
+        schedule.renewed(Subject::Lease, granted(1000), start(), chance);
+        schedule.next().expect("a renewal").0.since(start())
+    };
+    assert_eq!(second(0.0).as_secs(), 700);
+    assert_eq!(second(1.0).as_secs(), 733);
+    let end = start() + seconds(1000);
+    // How long before the deadline it is acted on: one known from the start, one that a renewal brings, and one by a refusal.
+    let known = |chance: f64| {
+        let batch = Grant {
+            fixed: Some(Cause::BatchToken),
+            ..grant(1000)
+        };
+        Schedule::new(Some(batch), None, None, None, &mut || chance)
+    };
+    let shrunk = |chance| {
+        let mut schedule = Schedule::new(None, Some(grant(1000)), None, None, &mut || 0.0);
+        let now = start() + seconds(500);
+        schedule.renewed(Subject::Lease, granted(500), now, chance);
+        schedule
+    };
+    let refused = |chance| {
+        let mut schedule = lease(0.0);
+        let cause = Cause::Denied(Subject::Lease);
+        schedule.fixed(Subject::Lease, cause, start() + seconds(500), chance);
+        schedule
+    };
+    let spent = |chance| {
+        let uses = Some(RESERVED_USES + 1);
+        let mut schedule = Schedule::new(None, Some(grant(1000)), uses, None, &mut || 0.0);
+        schedule.used_token(chance);
+        schedule
+    };
+    for make in [
+        &known as &dyn Fn(f64) -> Schedule,
+        &shrunk,
+        &refused,
+        &spent,
+    ] {
+        let ahead = |chance| match make(chance).next() {
+            Some((at, Step::Act(deadline))) => {
+                assert_eq!(deadline.at, end);
+                end.since(at).as_millis()
+            }
+            other => panic!("time to act: {other:?}"),
+        };
+        assert_eq!((ahead(0.0), ahead(1.0)), (200_000, 300_000));
+    }
+    // So are the waits after failures.
+    let again = |chance| {
+        let mut schedule = lease(0.0);
+        schedule.failed(Subject::Lease, None, start(), chance);
+        schedule.next().expect("a retry").0.since(start())
+    };
+    assert_eq!(again(1.0), 2 * again(0.0));
+    let act_again = |chance| {
+        let mut schedule = known(0.0);
+        schedule.acted();
+        schedule.act_failed(start(), chance);
+        schedule.next().expect("another try").0.since(start())
+    };
+    assert_eq!(act_again(1.0), 2 * act_again(0.0));
+}
+
+#[test]
+fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
+    let now = start() + Duration::from_secs(60);
+    for subject in [Subject::Lease, Subject::Token] {
+        for wish in [3, 30, 300] {
+            let wish = Duration::from_secs(wish);
+            let mut schedule = schedule(3600, 3600);
+            schedule.failed(subject, Some(wish), now, 0.5);
+            // The other one is not held up.
+            assert!(schedule.next().expect("a renewal").0 < start() + HOUR);
+            let other = match subject {
+                Subject::Lease => Subject::Token,
+                Subject::Token => Subject::Lease,
+            };
+            schedule.failed(other, Some(HOUR), now, 0.5);
+            let (next, step) = schedule.next().expect("another try");
+            assert!(matches!(step, Step::Renew(found, _) if found == subject));
+            assert_eq!(next, now + wish);
+        }
+    }
+}
+
+#[test]
+fn a_lease_that_ends_with_its_token_is_not_renewed_in_vain_but_looked_at() {
+    let batch = |seconds| {
+        Some(Grant {
+            fixed: Some(Cause::BatchToken),
+            ..grant(seconds)
+        })
+    };
+    let ttl = Some(Duration::from_secs(60));
+    for lease in [599, 600, 6000] {
+        let mut schedule = Schedule::new(batch(600), Some(grant(lease)), None, None, &mut || 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
+        schedule.acted();
+        assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
+        let now = start() + Duration::from_secs(60);
+        schedule.look_now(now);
+        assert!(matches!(schedule.next(), Some((at, Step::Renew(Subject::Lease, _))) if at == now));
+        schedule.renewed(Subject::Lease, granted(lease), now, 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
+        // Unless it is to be shortened.
+        let schedule = Schedule::new(batch(600), Some(grant(lease)), None, ttl, &mut || 0.5);
+        assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
+    }
+    // One that ends before the token can be extended up to that.
+    let mut schedule = Schedule::new(batch(600), Some(grant(300)), None, None, &mut || 0.5);
+    let (at, step) = schedule.next().expect("a renewal");
+    assert!(matches!(step, Step::Renew(Subject::Lease, _)));
+    schedule.renewed(Subject::Lease, granted(300), at, 0.5);
+    assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
+}

@@ -64,3 +64,41 @@ impl std::ops::Sub<Duration> for Moment {
         Self(self.0.saturating_sub(duration))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn now_is_the_time_since_boot_as_the_system_counts_it() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").expect("it is there");
+            let seconds = text.split(' ').next().and_then(|word| word.parse().ok());
+            Duration::from_secs_f64(seconds.expect("seconds"))
+        };
+        let before = uptime();
+        let now = Moment::now().since(Moment::since_boot(Duration::ZERO));
+        let after = uptime();
+        // The system says it in hundredths.
+        let hundredth = Duration::from_millis(10);
+        assert!(
+            before <= now + hundredth && now <= after + hundredth,
+            "{before:?} {now:?} {after:?}"
+        );
+    }
+
+    #[test]
+    fn moments_are_told_by_the_wall_clock_as_it_is_now() {
+        let seconds = Duration::from_secs;
+        let now = Moment::since_boot(seconds(1000));
+        let wall = SystemTime::UNIX_EPOCH + seconds(1_700_000_000);
+        for (moment, expected) in [
+            (now, wall),
+            (now + seconds(90), wall + seconds(90)),
+            (now - seconds(90), wall - seconds(90)),
+        ] {
+            assert_eq!(moment.to_wall(now, wall), expected, "{moment:?}");
+        }
+        assert_eq!(now.since(now + seconds(1)), Duration::ZERO);
+    }
+}

@@ -37,4 +37,14 @@ mod tests {
             .collect();
         assert_eq!(bounds, [200, 400, 800, 1600, 2000, 2000]);
     }
+
+    #[test]
+    fn chance_spreads_a_wait_from_the_shortest_to_the_bound() {
+        for tries in 0..6 {
+            assert_eq!(full_jitter(tries, 0.0), SHORTEST);
+            assert_eq!(full_jitter(tries, 0.5), full_jitter(tries, 1.0) / 2);
+        }
+        assert_eq!(full_jitter(3, 0.0).as_millis(), 50);
+        assert_eq!(full_jitter(3, 1.0).as_millis(), 1600);
+    }
 }

@@ -246,4 +246,31 @@ mod tests {
             );
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_were_turned_away_together_do_not_come_back_together() {
+        let away = Failure::Unreachable {
+            reason: "away".to_owned(),
+            silent: false,
+        };
+        let mut insisting = std::collections::BTreeSet::new();
+        let mut pausing = std::collections::BTreeSet::new();
+        let interrupt = Interrupt::default();
+        let report = Reporter {
+            level: crate::report::Level::Error,
+            ..Reporter::default()
+        };
+        for _ in 0..20 {
+            let begun = tokio::time::Instant::now();
+            let failures = vec![away.clone(); 4];
+            assert_eq!(insisted(1, None, &failures).await, (Ok(()), 5));
+            insisting.insert(begun.elapsed());
+            let begun = tokio::time::Instant::now();
+            let patience = Patience::new(Duration::from_secs(30), None, report, &interrupt);
+            assert!(patience.pause(&client(1), "try", 0, &away).await);
+            pausing.insert(begun.elapsed());
+        }
+        assert!(insisting.len() > 10, "{insisting:?}");
+        assert!(pausing.len() > 10, "{pausing:?}");
+    }
 }

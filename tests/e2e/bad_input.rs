@@ -380,6 +380,47 @@ fn nonsense_in_place_of_a_login_is_named_by_its_field() {
 }
 
 #[test]
+fn a_login_whose_answer_is_nonsense_but_for_the_token_does_not_lose_the_token() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for (field, value) in [
+        ("lease_duration", "\"CONTENT\""),
+        ("lease_duration", "-1"),
+        ("renewable", "\"CONTENT\""),
+        ("renewable", "7"),
+        ("num_uses", "\"CONTENT\""),
+        ("num_uses", "1.5"),
+        ("token_type", "17"),
+    ] {
+        let token = "hvs.made-up-token";
+        let body = format!("{{\"auth\":{{\"client_token\":\"{token}\",\"{field}\":{value}}}}}");
+        let proxy = harm(
+            servers,
+            RequestInfo::is_login,
+            Fault::body(&with_content(&body)),
+        );
+        let run = tenant.through(&proxy).canary(CONTENT).canary(token);
+        let run = run.child(SAY).output();
+        assert_refused(&run, &proxy, &tenant);
+        run.stderr_contains(&format!("`auth.{field}`"));
+        let revoked: Vec<_> = proxy
+            .requests()
+            .into_iter()
+            .filter(RequestInfo::is_revoke_self)
+            .collect();
+        assert_eq!(revoked.len(), 1, "{field} {value}: {run}");
+        assert_eq!(revoked[0].header("x-vault-token"), Some(token));
+        assert_eq!(proxy.requests().len(), 2, "{run}");
+    }
+    // One that is a real token.
+    let token = tenant.login();
+    let body = format!("{{\"auth\":{{\"client_token\":\"{token}\",\"lease_duration\":[]}}}}");
+    let proxy = harm(servers, RequestInfo::is_login, Fault::body(&body));
+    let run = tenant.through(&proxy).child(SAY).output();
+    assert_refused(&run, &proxy, &tenant);
+}
+
+#[test]
 fn nonsense_in_place_of_credentials_is_named_by_its_field_and_the_role_goes() {
     let deep = "{\"data\":".repeat(50_000);
     let lease =

@@ -163,6 +163,34 @@ fn a_proxy_of_the_official_client_or_of_the_environment_is_used() {
         let whole = format!("{}{}", servers.vault.url(), tenant.login_path());
         assert_eq!(all.first(), Some(&whole), "{name}");
     }
+    // Its own two, one after the other; both win over the environment's.
+    let proxy = pass(servers);
+    tenant
+        .command()
+        .env("VAULT_PROXY_ADDR", proxy.url())
+        .env("VAULT_HTTP_PROXY", "http://127.0.0.1:1")
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr();
+    let whole = format!("{}{}", servers.vault.url(), tenant.login_path());
+    assert_eq!(paths(&proxy).first(), Some(&whole));
+    // The environment's, for a host elsewhere whose name only the proxy knows.
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        let proxy = pass(servers);
+        tenant
+            .command()
+            .env("VAULT_ADDR", "http://vault.invalid:8200")
+            .env(name, proxy.url())
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .child(SAY)
+            .output()
+            .assert_code(0)
+            .assert_quiet_stderr();
+        let whole = format!("http://vault.invalid:8200{}", tenant.login_path());
+        assert_eq!(paths(&proxy).first(), Some(&whole), "{name}");
+    }
     // What is on this host needs none, as for the official client.
     for unused in ["http://127.0.0.1:1", "socks5://127.0.0.1:1"] {
         tenant
@@ -265,6 +293,26 @@ fn other_mounts_are_used_when_they_are_named() {
         .output()
         .assert_code(0)
         .assert_quiet_stderr();
+    // A wrapping token has to come from that mount, and not from the one that is usual.
+    let wrapped = || {
+        tenant
+            .command_without_secret()
+            .env("VAULT_ROLE_ID", tenant.role_id())
+            .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"))
+    };
+    wrapped()
+        .child(SAY)
+        .output()
+        .assert_code(0)
+        .assert_quiet_stderr()
+        .stdout_is("ran\n");
+    wrapped()
+        .env_remove("VAULTEXEC_AUTH_MOUNT")
+        .child(SAY)
+        .output()
+        .assert_code(125)
+        .stdout_is("")
+        .stderr_contains("not at auth/approle/role/<role>/secret-id; it has not been opened");
     tenant.assert_nothing_left();
 }
 

@@ -111,6 +111,29 @@ fn a_base_url_says_where_the_database_is() {
 }
 
 #[test]
+fn vaultexecs_own_base_url_wins_over_an_inherited_one() {
+    let tenant = Tenant::new(Servers::shared());
+    let shown = |run: Run| {
+        let run = run
+            .env("DATABASE_URL", "postgresql://inherited.example:1/inherited")
+            .child(["sh", "-c", "echo ${DATABASE_URL#*@} $PGHOST $PGDATABASE"])
+            .output();
+        run.assert_code(0).assert_quiet_stderr();
+        run.out()
+    };
+    let own = "postgresql://own.example:2/own";
+    let expected = "own.example:2/own own.example own\n";
+    let run = || tenant.command();
+    assert_eq!(shown(run().env("VAULTEXEC_DATABASE_URL", own)), expected);
+    assert_eq!(shown(run().args(["--database-url", own])), expected);
+    assert_eq!(
+        shown(run()),
+        "inherited.example:1/inherited inherited.example inherited\n"
+    );
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_base_url_keeps_its_scheme_and_parameters() {
     let servers = Servers::shared();
     let tenant = Tenant::new(servers);

@@ -7,14 +7,33 @@ const WHO_AM_I: [&str; 3] = ["psql", "-XAtc", "select 'as ' || current_user"];
 
 /// A command with a secret id that this node has heard of: a standby looks things up for itself, and may be late.
 fn command(cluster: &Cluster, tenant: &Tenant, node: usize) -> Run {
+    command_at(cluster, tenant, &[node])
+}
+
+/// Waits until these nodes have heard of the tenant's role.
+fn await_role(cluster: &Cluster, tenant: &Tenant, nodes: &[usize]) {
+    let path = format!("{}/role-id", tenant.approle_path());
+    for node in nodes {
+        let known = poll_until(Duration::from_secs(90), || {
+            cluster.admin(*node).read(&path).ok().map(drop)
+        });
+        assert!(known.is_some(), "node {node} never heard of the role");
+    }
+}
+
+/// The same for several nodes.
+fn command_at(cluster: &Cluster, tenant: &Tenant, nodes: &[usize]) -> Run {
+    await_role(cluster, tenant, nodes);
     let secret_id = tenant.secret_id();
     let path = format!("{}/secret-id/lookup", tenant.approle_path());
     let body = serde_json::json!({"secret_id": secret_id});
-    let known = poll_until(Duration::from_secs(90), || {
-        let answer = cluster.admin(node).write(&path, body.clone()).ok()?;
-        answer["data"].is_object().then_some(())
-    });
-    assert!(known.is_some(), "node {node} never heard of the secret id");
+    for node in nodes {
+        let known = poll_until(Duration::from_secs(90), || {
+            let answer = cluster.admin(*node).write(&path, body.clone()).ok()?;
+            answer["data"].is_object().then_some(())
+        });
+        assert!(known.is_some(), "node {node} never heard of the secret id");
+    }
     tenant.command().env("VAULT_SECRET_ID", secret_id)
 }
 
@@ -80,12 +99,36 @@ fn dead_and_sealed_nodes_are_passed_over() {
 }
 
 #[test]
+fn a_start_while_there_is_no_leader_is_waited_for() {
+    let cluster = Cluster::launch();
+    let leader = cluster.leader();
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    let tenant = cluster.tenant(others[0], |spec| spec);
+    let run = command_at(&cluster, &tenant, &others)
+        .env("VAULT_ADDR", cluster.urls(&[leader, others[0], others[1]]))
+        .args(["--start-timeout", "120s", "--revoke-timeout", "40s"])
+        .child(WHO_AM_I);
+    cluster.kill(leader);
+    let run = run.output();
+    run.assert_code(0)
+        .stderr_contains("yet: ")
+        .stderr_contains("; trying again for ");
+    assert!(run.out().starts_with("as v-approle-"), "{run}");
+    assert_ne!(cluster.leader(), leader);
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn the_leader_is_lost_while_children_run_rotate_and_end() {
     let cluster = Cluster::launch();
     let leader = cluster.leader();
     let others = [(leader + 1) % 3, (leader + 2) % 3];
     let addresses = cluster.urls(&[leader, others[0], others[1]]);
-    let tenant = |change: fn(TenantSpec) -> TenantSpec| cluster.tenant(others[0], change);
+    let tenant = |change: fn(TenantSpec) -> TenantSpec| {
+        let tenant = cluster.tenant(others[0], change);
+        await_role(&cluster, &tenant, &others[..1]);
+        tenant
+    };
     let start = |tenant: &Tenant, child: Vec<String>| {
         let run = tenant
             .command()

@@ -1,6 +1,8 @@
 //! What is done about a server that is away, sick or of another opinion, before there is a child.
 
 use crate::support::*;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 const SAY: [&str; 2] = ["echo", "ran"];
@@ -408,4 +410,71 @@ fn a_database_that_is_down_is_waited_for() {
     servers.postgres.start();
     running.wait().assert_code(0).stdout_is("ran\n");
     tenant.assert_nothing_left();
+}
+
+/// The server was never reached, and that is what is said: nothing can have been spent.
+#[track_caller]
+fn assert_never_reached(run: &Finished, tenant: &Tenant) {
+    run.assert_code(125)
+        .stdout_is("")
+        .stderr_contains(&format!("cannot log in at {}", tenant.auth_path()))
+        .stderr_contains("cannot reach the server: ")
+        .stderr_contains("hint: is the address right (--address, VAULT_ADDR) and the server up?");
+    for wrong in ["spent", "the answer was lost", "used up"] {
+        assert!(!run.err().contains(wrong), "{wrong}: {run}");
+    }
+    assert!(run.wall < Duration::from_secs(30), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_told_with_a_hint_about_the_address() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant
+        .command()
+        .env("VAULT_ADDR", "http://no-such-host.invalid:8200")
+        .args(["--start-timeout", "2s"])
+        .child(SAY)
+        .output();
+    assert_never_reached(&run, &tenant);
+    run.stderr_contains("http://no-such-host.invalid:8200: ");
+}
+
+#[test]
+fn a_server_that_refuses_connections_till_the_end_is_told_at_once_and_in_the_end() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = FaultProxy::start(&servers.vault.url(), |_| Fault::Pass);
+    proxy.refuse();
+    let run = tenant
+        .through(&proxy)
+        .args(["--start-timeout", "2s"])
+        .child(SAY)
+        .output();
+    assert_never_reached(&run, &tenant);
+    run.stderr_contains("cannot log in yet: cannot reach the server: ")
+        .stderr_contains("refused");
+    assert_eq!(proxy.requests().len(), 0);
+}
+
+#[test]
+fn a_connection_that_is_never_accepted_is_no_answer_that_was_lost() {
+    let tenant = Tenant::new(Servers::shared());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY: a listening socket of ours; a second call changes how many may wait to be accepted.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let address: SocketAddr = listener.local_addr().unwrap();
+    // As many as there is room for, and then one that gets no answer.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "there is room for everybody");
+    }
+    let run = tenant
+        .command()
+        .env("VAULT_ADDR", format!("http://{address}"))
+        .args(["--start-timeout", "4s"])
+        .child(SAY)
+        .output();
+    assert_never_reached(&run, &tenant);
 }

@@ -38,5 +38,6 @@ mod support;
 mod support_works;
 mod terminal;
 mod tls;
+mod told_times;
 mod transparency;
 mod wrapping;

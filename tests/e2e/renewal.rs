@@ -1,6 +1,7 @@
 //! Lease and token are kept alive while the child runs, whatever the server does meanwhile.
 
 use crate::support::*;
+use serde_json::json;
 use std::time::Duration;
 
 /// Asks the database for every line it is given.
@@ -259,4 +260,65 @@ fn a_server_that_is_sealed_for_a_while_is_survived() {
     }
     assert_eq!(run.err().lines().count(), 2, "{run}");
     tenant.assert_nothing_left();
+}
+
+/// Asks for two looks, each of which renews all that can be renewed. The second one is not begun before the first is done.
+#[track_caller]
+fn look_twice(running: &Running, vault: &FakeVault, renewable: fn(&RequestInfo) -> bool) {
+    for count in 1..=2 {
+        running.signal(libc::SIGCONT);
+        vault.proxy().wait_for(count, renewable);
+    }
+}
+
+#[test]
+fn a_lease_that_cannot_be_renewed_is_told_at_the_start_and_never_asked_for() {
+    let vault = FakeVault::answering(|request| {
+        if request.is_creds() {
+            Some(
+                json!({"lease_id": "database/creds/app-role/1", "lease_duration": 3600, "renewable": false,
+                "data": {"username": "v-fake", "password": "fake-password"}}),
+            )
+        } else if request.is_token_renew() {
+            Some(json!({"auth": {"lease_duration": 3600, "renewable": true}}))
+        } else {
+            None
+        }
+    });
+    let running = vault.command().arg("-v").child(children::TELLING).spawn();
+    let told = running.wait_for_stderr("the credentials end at 20");
+    assert!(told.ends_with(": the lease is not renewable"), "{told}");
+    running.wait_for_line("start");
+    look_twice(&running, &vault, RequestInfo::is_token_renew);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    assert_eq!(vault.proxy().count(RequestInfo::is_lease_renew), 0);
+    vault.assert_all_given_back(1);
+}
+
+#[test]
+fn a_token_that_cannot_be_renewed_is_told_at_the_start_and_never_asked_for() {
+    let vault = FakeVault::answering(|request| {
+        if request.is_login() {
+            Some(
+                json!({"auth": {"client_token": "s.fake-token", "lease_duration": 3600, "renewable": false,
+                "token_type": "service", "num_uses": 0}}),
+            )
+        } else if request.is_lease_renew() {
+            Some(
+                json!({"lease_id": "database/creds/app-role/1", "lease_duration": 3600, "renewable": true}),
+            )
+        } else {
+            None
+        }
+    });
+    let running = vault.command().arg("-v").child(children::TELLING).spawn();
+    let told = running.wait_for_stderr("the credentials end at 20");
+    assert!(told.ends_with(": the token is not renewable"), "{told}");
+    running.wait_for_line("start");
+    look_twice(&running, &vault, RequestInfo::is_lease_renew);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    assert_eq!(vault.proxy().count(RequestInfo::is_token_renew), 0);
+    vault.assert_all_given_back(1);
 }

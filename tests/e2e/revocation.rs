@@ -786,3 +786,44 @@ fn a_policy_that_forbids_even_the_tokens_own_revocation_is_told() {
     sweep(&tenant);
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn a_server_that_asks_for_time_gets_it_at_the_start_and_at_the_end() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, TenantSpec::may_revoke_leases);
+    for which in [
+        RequestInfo::is_creds as fn(&RequestInfo) -> bool,
+        RequestInfo::is_lease_revoke,
+        RequestInfo::is_revoke_self,
+    ] {
+        let headers = vec![("Retry-After", "2".to_owned())];
+        let busy = Fault::Status(429, headers, "{\"errors\":[\"quota\"]}".to_owned());
+        let proxy = harm_first(servers, 1, which, busy);
+        let run = tenant
+            .through(&proxy)
+            .args(["--revoke-timeout", "30s"])
+            .child(SAY)
+            .output();
+        run.assert_code(0).stdout_is("ran\n");
+        let asked: Vec<_> = proxy.requests().into_iter().filter(which).collect();
+        let gap = asked[1].at - asked[0].at;
+        assert!(gap >= Duration::from_millis(1990), "{gap:?}: {run}");
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_revocation_that_the_server_has_only_put_in_its_queue_is_not_called_done() {
+    let servers = Servers::shared();
+    let tenant = Tenant::with(servers, TenantSpec::may_revoke_leases);
+    let fault = Fault::StatusAfter(202, String::new());
+    let proxy = harm_first(servers, 1, RequestInfo::is_lease_revoke, fault);
+    let run = tenant.through(&proxy).arg("-v").child(SAY).output();
+    run.assert_code(0)
+        .stdout_is("ran\n")
+        .stderr_contains("the server has put the revocation of the lease")
+        .stderr_contains("in its queue");
+    assert!(!run.err().contains("revoked the lease"), "{run}");
+    assert_eq!(proxy.count(RequestInfo::is_lease_revoke), 1);
+    tenant.assert_nothing_left();
+}

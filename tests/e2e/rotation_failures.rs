@@ -484,3 +484,73 @@ fn a_command_that_is_gone_when_it_is_to_be_restarted_ends_the_run_like_any_that_
         tenant.unlimit_leases();
     }
 }
+
+#[test]
+fn new_credentials_whose_answer_hangs_are_asked_for_again_and_the_child_is_left_alone_meanwhile() {
+    for may_revoke in [false, true] {
+        let tenant = Tenant::with(Servers::shared(), |spec| {
+            if may_revoke {
+                spec.may_revoke_leases()
+            } else {
+                spec
+            }
+        });
+        let proxy = FaultProxy::start(&Servers::shared().vault.url(), |request| {
+            if request.is_creds() && request.nth == 1 {
+                Fault::HangAfter
+            } else {
+                Fault::Pass
+            }
+        });
+        let run = tenant.through(&proxy).args(["--start-timeout", "2s"]);
+        let running = telling_who(run).spawn();
+        let first = running.wait_for_line("start").replace("start ", "");
+        limit_lease(&tenant, &running, "10m");
+        running.wait_for_stderr("cannot get new credentials");
+        assert_eq!(count(&running.stdout_so_far(), "term"), 0);
+        assert!(tenant.roles().contains(&first), "the child's role went");
+        // A later read is answered, and only then the child is told to end.
+        running.wait_for_line(&format!("term {first}"));
+        assert!(proxy.count(RequestInfo::is_creds) >= 3);
+        let second = running.wait_for_line("start").replace("start ", "");
+        // The first one goes, and so does the one that nobody has heard of.
+        assert_eq!(tenant.wait_for_roles(1), [second]);
+        running.signal(libc::SIGTERM);
+        running.wait().assert_code(7);
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_secret_id_that_has_expired_meanwhile_is_not_tried_at_all() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.approle("secret_id_ttl", "10s")
+    });
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), |_| Fault::Pass);
+    // What is in a wrapping token says how long it lives.
+    let run = tenant
+        .command_without_secret()
+        .env("VAULT_ADDR", proxy.url())
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("60s"));
+    let running = telling_who(run.arg("-v")).spawn();
+    let told = running.wait_for_stderr("there can be no other login after ");
+    let end = told.split("after ").nth(1).unwrap().split(',').next();
+    let end = humantime::parse_rfc3339(end.unwrap()).unwrap();
+    running.wait_for_line("start");
+    // Told in whole seconds.
+    let over = end + Duration::from_secs(1);
+    let gone = poll_until(Duration::from_secs(90), || {
+        over.elapsed().is_ok().then_some(())
+    });
+    assert!(gone.is_some(), "{told}");
+    limit_token(&tenant, &running, "15s");
+    running.wait_for_stderr("another login is needed, and the secret id has expired");
+    running.wait_for_stderr("cannot be replaced");
+    running.wait_for_stderr("the credentials have ended");
+    assert_eq!(proxy.count(RequestInfo::is_login), 1);
+    assert_eq!(count(&running.stdout_so_far(), "term"), 0);
+    running.signal(libc::SIGTERM);
+    running.wait().assert_code(7);
+    tenant.assert_nothing_left();
+}

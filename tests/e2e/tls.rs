@@ -2,6 +2,7 @@
 
 use crate::support::folder::Folder;
 use crate::support::http;
+use crate::support::switch::Switch;
 use crate::support::tunnel::Tunnel;
 use crate::support::*;
 use rustls::pki_types::pem::PemObject as _;
@@ -471,4 +472,59 @@ fn a_certificate_that_signed_itself_is_trusted_when_it_is_given() {
         ],
     );
     assert_eq!(serving.join().unwrap(), "not trusted");
+}
+
+/// A run by way of a server whose certificate can become one that has expired.
+fn by_way_of(tenant: &Tenant, switch: &Switch) -> Run {
+    let ca = Servers::shared().vault.tls().certificates.ca();
+    at(tenant, &switch.url()).env("VAULT_CACERT", ca)
+}
+
+#[test]
+fn a_certificate_that_expires_while_the_child_runs_is_an_outage() {
+    let tls = Servers::shared().vault.tls();
+    let tenant = Tenant::new(Servers::shared());
+    let switch = Switch::to(&tls.good());
+    let running = by_way_of(&tenant, &switch)
+        .arg("-v")
+        .child(children::TELLING)
+        .spawn();
+    running.wait_for_line("start");
+    switch.turn_to(&tls.expired());
+    running.signal(libc::SIGCONT);
+    let told = running.wait_for_stderr("cannot renew the ");
+    assert!(
+        told.contains(" now: no trusted connection: ") && told.contains("; trying again"),
+        "{told}"
+    );
+    switch.turn_to(&tls.good());
+    running.wait_for_stderr("renewed the token for ");
+    running.signal(libc::SIGCONT);
+    running.wait_for_stderr("renewed the lease for ");
+    running.signal(libc::SIGTERM);
+    let run = running.wait();
+    run.assert_code(7).stdout_is("start\nterm\n");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_certificate_that_has_expired_at_the_end_is_waited_for() {
+    let tls = Servers::shared().vault.tls();
+    for change in [TenantSpec::may_revoke_leases as Change, |spec| spec] {
+        let tenant = Tenant::with(Servers::shared(), change);
+        let switch = Switch::to(&tls.good());
+        let mut running = by_way_of(&tenant, &switch)
+            .args(["--revoke-timeout", "60s", "--strict-revoke"])
+            .child(["sh", "-c", "echo ready; read line; exit 3"])
+            .stdin_piped()
+            .spawn();
+        running.wait_for_line("ready");
+        switch.turn_to(&tls.expired());
+        running.say("go");
+        // One for the lease, one for the token; any more are tries again.
+        switch.wait_ended(4);
+        switch.turn_to(&tls.good());
+        running.wait().assert_code(3).assert_quiet_stderr();
+        tenant.assert_nothing_left();
+    }
 }

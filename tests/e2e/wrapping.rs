@@ -515,3 +515,115 @@ fn the_end_of_the_secret_id_is_told_at_the_start() {
         .stderr_contains("when the secret id ends");
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn a_server_that_is_not_up_yet_is_waited_for_with_the_token_whole() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = pass(servers);
+    let token = tenant.wrapped_secret_id("30m");
+    proxy.refuse();
+    let running = command(&tenant, &proxy)
+        .env("VAULT_WRAPPED_SECRET_ID", token)
+        .args(["--start-timeout", "120s"])
+        .child(SAY)
+        .spawn();
+    running.wait_for_stderr("cannot open the wrapping token yet: cannot reach the server: ");
+    proxy.accept();
+    let run = running.wait();
+    run.assert_code(0).stdout_is("ran\n");
+    assert_eq!(run.err().lines().count(), 1, "told once: {run}");
+    assert_eq!(opened(&proxy), 1);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_lookup_whose_answer_is_lost_is_asked_for_again() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for count in [1, 2, 3] {
+        let fault = Fault::ResetAfter;
+        let proxy = harm_first(servers, count, RequestInfo::is_wrapping_lookup, fault);
+        let run = command(&tenant, &proxy)
+            .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("30m"))
+            .child(SAY)
+            .output();
+        run.assert_code(0).stdout_is("ran\n");
+        let lookups = proxy.count(RequestInfo::is_wrapping_lookup);
+        assert_eq!((lookups, opened(&proxy)), (count + 1, 1), "{run}");
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn an_unwrapping_that_hangs_is_given_up_in_time_with_an_alarm() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let proxy = harm(servers, RequestInfo::is_unwrap, Fault::HangAfter);
+    let run = command(&tenant, &proxy)
+        .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("30m"))
+        .args(["--start-timeout", "2s"])
+        .child(SAY)
+        .output();
+    assert_refused(&run, &proxy, &tenant);
+    run.stderr_contains(
+        "may have been opened, but what was in it is lost: the answer was lost: none within",
+    );
+    assert_alarm(&run);
+    assert_eq!(opened(&proxy), 1, "{run}");
+    assert_eq!(proxy.count(RequestInfo::is_login), 0);
+}
+
+#[test]
+fn a_signal_while_the_answer_to_the_opening_never_comes_says_that_the_token_is_spent() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let hold = Hold::new();
+        let fault = Fault::HoldAnswer(hold.clone());
+        let proxy = harm(servers, RequestInfo::is_unwrap, fault);
+        let running = command(&tenant, &proxy)
+            .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("30m"))
+            .child(SAY)
+            .spawn();
+        hold.wait_arrived();
+        let sent = std::time::Instant::now();
+        running.signal(signal);
+        running.wait_exit();
+        assert!(sent.elapsed() < Duration::from_secs(15));
+        running
+            .wait()
+            .assert_killed_by(signal)
+            .stdout_is("")
+            .stderr_contains("if a wrapping token was being opened, it is spent");
+        assert_eq!(opened(&proxy), 1);
+        assert_eq!(proxy.count(RequestInfo::is_login), 0);
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_server_that_asks_for_time_before_it_opens_the_token_gets_it() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let headers = vec![("Retry-After", "2".to_owned())];
+    let busy = Fault::Status(429, headers, "{\"errors\":[\"quota\"]}".to_owned());
+    for which in [
+        RequestInfo::is_unwrap as fn(&RequestInfo) -> bool,
+        RequestInfo::is_wrapping_lookup,
+    ] {
+        let proxy = harm_first(servers, 1, which, busy.clone());
+        let run = command(&tenant, &proxy)
+            .env("VAULT_WRAPPED_SECRET_ID", tenant.wrapped_secret_id("30m"))
+            .args(["--start-timeout", "120s"])
+            .child(SAY)
+            .output();
+        run.assert_code(0)
+            .stdout_is("ran\n")
+            .stderr_contains("cannot open the wrapping token yet: quota (429)");
+        let asked: Vec<_> = proxy.requests().into_iter().filter(which).collect();
+        let gap = asked[1].at - asked[0].at;
+        assert!(gap >= Duration::from_millis(1990), "{gap:?}: {run}");
+    }
+    tenant.assert_nothing_left();
+}

@@ -17,6 +17,21 @@ impl FakeVault {
         Self { proxy }
     }
 
+    /// One that gives these answers, and its own to all else.
+    pub fn answering(
+        script: impl Fn(&RequestInfo) -> Option<serde_json::Value> + Send + Sync + 'static,
+    ) -> Self {
+        let proxy = FaultProxy::start("http://127.0.0.1:1", move |request| {
+            script(request).map_or_else(|| answer(request), |json| Fault::body(&json.to_string()))
+        });
+        Self { proxy }
+    }
+
+    /// What was asked.
+    pub fn proxy(&self) -> &FaultProxy {
+        &self.proxy
+    }
+
     /// vaultexec with this server.
     pub fn command(&self) -> Run {
         Run::vaultexec()

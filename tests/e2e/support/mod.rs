@@ -26,6 +26,7 @@ pub mod scripted;
 pub mod servers;
 pub mod signals;
 pub mod surroundings;
+pub mod switch;
 pub mod tenant;
 pub mod tls;
 pub mod transcript;
