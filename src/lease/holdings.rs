@@ -186,12 +186,16 @@ impl Holding {
     fn has_ended(&self, now: Moment) -> bool {
         let over = self.session.expiry().is_some_and(|expiry| expiry <= now);
         let token_over = over && self.keeps_its_token();
+        let token_gone = self.token.get() == TokenState::Gone;
+        let leases = self.leases.borrow();
+        // Of a batch token nothing is left but its leases.
+        let only_leases = self.session.batch && !self.unknown_lease.get() && !leases.is_empty();
         let ended = |lease: &Rc<Lease>| {
-            let over = token_over || lease.expiry.get() <= now;
+            let forbidden = token_gone || lease.was_refused(Reason::Policy);
+            let over = token_over || (forbidden && lease.expiry.get() <= now);
             lease.is_settled() || (over && !lease.was_refused(Reason::Engine))
         };
-        let token_ended = self.token.get() == TokenState::Gone || token_over;
-        token_ended && self.leases.borrow().iter().all(ended)
+        (token_gone || token_over || only_leases) && leases.iter().all(ended)
     }
 
     fn left(&self) -> Vec<Left> {
@@ -445,6 +449,57 @@ mod tests {
             let off = expiry.since(lease.granted_at).as_secs_f64()
                 - f64::from(u32::try_from(ends).expect("small"));
             assert!(off.abs() < 30.0, "{case:?}: {off}");
+        }
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten_and_nothing_else_is() {
+        let policy = Some(Reason::Policy);
+        let engine = Some(Reason::Engine);
+        // Whether it is a batch token, whether the token's and the lease's time is over, why the lease could not be revoked,
+        // and whether nothing is left.
+        for (batch, token_over, lease_over, refused, ended) in [
+            (true, false, false, policy, false),
+            (true, false, true, policy, true),
+            (true, false, true, None, false),
+            (true, true, true, policy, true),
+            (true, true, true, engine, false),
+            // One that can be revoked is: it may have been renewed for longer than we know.
+            (false, true, true, policy, false),
+            (false, false, true, None, false),
+        ] {
+            let now = Moment::now();
+            let holdings = Holdings::default();
+            let session = Session::known(
+                Sensitive::from("hvs.token"),
+                batch,
+                None,
+                Some(now + Duration::from_secs(60)),
+            );
+            let holding = holdings.add_session(Rc::new(session));
+            holdings.forget_settled();
+            assert!(!holdings.is_empty(), "a token that has no lease yet");
+            let lease = Rc::new(Lease::new("x".to_owned(), Duration::from_secs(60), true));
+            holdings.add_lease(&holding, Rc::clone(&lease));
+            if let Some(reason) = refused {
+                let words = "no".to_owned();
+                lease
+                    .state
+                    .replace(State::Failed(Refusal { words, reason }));
+            }
+            let when = |over| {
+                if over {
+                    now
+                } else {
+                    now + Duration::from_secs(60)
+                }
+            };
+            holding.session.renewed_until(when(token_over));
+            lease.expiry.set(when(lease_over));
+            let case = (batch, token_over, lease_over, refused);
+            assert_eq!(holdings.left().is_empty(), ended, "{case:?}");
+            holdings.forget_settled();
+            assert_eq!(holdings.is_empty(), ended, "{case:?}");
         }
     }
 
