@@ -21,10 +21,6 @@ fn the_child_has_credentials_while_it_runs_and_nothing_is_left_after() {
 
 const SAY: [&str; 2] = ["echo", "ran"];
 
-fn pass(servers: &Servers) -> FaultProxy {
-    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
-}
-
 fn paths(proxy: &FaultProxy) -> Vec<String> {
     proxy.requests().into_iter().map(|one| one.path).collect()
 }

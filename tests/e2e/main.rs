@@ -28,6 +28,8 @@ mod outages;
 mod pid_1;
 mod renewal;
 mod revocation;
+mod revocation_failures;
+mod revocation_signals;
 mod rotation;
 mod rotation_failures;
 mod rotation_races;

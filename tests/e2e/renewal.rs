@@ -8,10 +8,6 @@ use std::time::Duration;
 const QUERIES: &str =
     "while read -r line; do psql -XAtqc \"select 'alive'\" </dev/null || echo dead; done";
 
-fn pass(servers: &Servers) -> FaultProxy {
-    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
-}
-
 fn querying(run: Run) -> Running {
     run.child(["sh", "-c", QUERIES]).stdin_piped().spawn()
 }

@@ -8,10 +8,6 @@ use std::time::Duration;
 
 const SAY: [&str; 2] = ["echo", "ran"];
 
-fn pass(servers: &Servers) -> FaultProxy {
-    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
-}
-
 /// The tenant's command by way of the proxy, without a secret id.
 fn command(tenant: &Tenant, proxy: &FaultProxy) -> Run {
     tenant

@@ -42,7 +42,7 @@ pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
 pub use pty::Pty;
 pub use run::{Place, Run};
 pub use running::{Finished, Running};
-pub use scripted::{assert_refused, harm, harm_first};
+pub use scripted::{assert_refused, harm, harm_first, pass};
 pub use servers::Servers;
 pub use surroundings::{Ending, Scene, Surroundings};
 pub use tenant::{Change, NASTY_PASSWORD_POLICY, Tenant, TenantSpec};

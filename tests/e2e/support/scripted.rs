@@ -14,6 +14,11 @@ impl Tenant {
     }
 }
 
+/// A proxy that passes everything on, and tells what there was.
+pub fn pass(servers: &Servers) -> FaultProxy {
+    FaultProxy::start(&servers.vault.url(), |_| Fault::Pass)
+}
+
 /// A proxy that does this harm to every request that is such.
 pub fn harm(
     servers: &Servers,

@@ -453,6 +453,15 @@ impl Tenant {
         }
     }
 
+    /// Ends what a test leaves behind on purpose, as far as that can be done.
+    pub fn sweep(&self) {
+        for lease in self.leases().into_iter().chain(self.tokens()) {
+            let body = json!({"lease_id": lease, "sync": true});
+            let revoked = || self.admin.write("sys/leases/revoke", body.clone());
+            let _ = undisturbed(revoked);
+        }
+    }
+
     /// What is left: roles, leases, tokens, one a line. Empty is as it should be after a run. Who gives no answer has not
     /// shown that nothing is left.
     pub fn leftovers(&self) -> Vec<String> {
