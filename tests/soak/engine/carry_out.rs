@@ -139,7 +139,8 @@ fn send(running: &Running, signal: i32, when: When, until: u64) -> Option<Sent> 
             (is_over() || running.state() == Some('T')).then_some(())
         });
     }
-    let (at, family) = (Instant::now(), running.children());
+    // The companion too: it has to be done with its work some time.
+    let (at, family) = (Instant::now(), procfs::all_children(running.pid()));
     running.signal(signal);
     Some(Sent {
         signal,
