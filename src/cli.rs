@@ -99,6 +99,9 @@ pub struct Cli {
     /// How long it has until KILL [env: VAULTEXEC_STOP_TIMEOUT] [default: 10s]
     #[arg(long, value_name = "DURATION", help_heading = "Child")]
     pub stop_timeout: Option<OsString>,
+    /// So long after a TERM, INT, HUP or QUIT was passed on to the child, it is killed if it is still there [env: VAULTEXEC_KILL_AFTER] [default: never]
+    #[arg(long, value_name = "DURATION", help_heading = "Child")]
+    pub kill_after: Option<OsString>,
 
     /// How long transient faults are retried before the child starts [env: VAULTEXEC_START_TIMEOUT] [default: 30s]
     #[arg(long, value_name = "DURATION", help_heading = "Start and end")]

@@ -158,6 +158,7 @@ async fn obtain_and_run(
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,
         ignored: inherited::ignored(),
+        kill_after: config.kill_after,
     });
     let stop = Stop {
         signal: config.stop_signal,

@@ -33,7 +33,7 @@ pub fn watch(mut socket: UnixStream, config: &Config) {
     while let Ok(Some(message)) = Message::read(&mut socket) {
         match message {
             Message::Held(all) => held = all,
-            Message::Child(pid) => child = Watched::open(pid),
+            Message::Child(pid) => child = Some(Watched::open(pid)),
         }
     }
     if held.is_empty() && child.as_ref().is_none_or(Watched::has_ended) {

@@ -62,6 +62,13 @@ pub fn gather(
         bounds::STOP_TIMEOUT,
         Duration::ZERO,
     );
+    let kill_after = lookup
+        .value(
+            "--kill-after",
+            cli.kill_after.as_ref(),
+            "VAULTEXEC_KILL_AFTER",
+        )
+        .map(|value| lookup.duration(Some(value), Duration::ZERO, bounds::SHORTEST_TIMEOUT));
     let revoke_timeout = lookup.duration(
         lookup.value(
             "--revoke-timeout",
@@ -101,6 +108,7 @@ pub fn gather(
         lease_ttl,
         stop_signal,
         stop_timeout,
+        kill_after,
         start_timeout,
         revoke_timeout,
         revoke,

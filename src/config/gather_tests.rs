@@ -53,6 +53,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.start_timeout, Duration::from_secs(30));
     assert_eq!(config.revoke_timeout, Duration::from_secs(5));
     assert_eq!(config.stop_timeout, Duration::from_secs(10));
+    assert_eq!(config.kill_after, None);
     assert_eq!(config.stop_signal, Signal::TERM);
     assert_eq!(config.lease_ttl, None);
     assert_eq!(config.on_expiry, OnExpiry::Restart);
@@ -244,7 +245,7 @@ fn creation_path(config: &Config) -> String {
     }
 }
 
-const OURS: [Row; 19] = [
+const OURS: [Row; 20] = [
     (
         "VAULTEXEC_AUTH_MOUNT",
         "auth/team/approle/",
@@ -316,6 +317,12 @@ const OURS: [Row; 19] = [
         "0",
         |c| format!("{:?}", c.stop_timeout),
         "0ns",
+    ),
+    (
+        "VAULTEXEC_KILL_AFTER",
+        "1m",
+        |c| format!("{:?}", c.kill_after),
+        "Some(60s)",
     ),
     (
         "VAULTEXEC_START_TIMEOUT",
@@ -520,7 +527,7 @@ type FlagRow = (
     &'static str,
 );
 
-const FLAGS: [FlagRow; 25] = [
+const FLAGS: [FlagRow; 26] = [
     (
         "--address",
         Some("http://flag,unix:///s"),
@@ -659,6 +666,13 @@ const FLAGS: [FlagRow; 25] = [
         ("VAULTEXEC_STOP_TIMEOUT", "2s"),
         |c| format!("{:?}", c.stop_timeout),
         "1s",
+    ),
+    (
+        "--kill-after",
+        Some("3s"),
+        ("VAULTEXEC_KILL_AFTER", "4s"),
+        |c| format!("{:?}", c.kill_after),
+        "Some(3s)",
     ),
     (
         "--start-timeout",

@@ -41,6 +41,8 @@ pub struct Config {
     pub stop_signal: Signal,
     /// How long the child has then until KILL.
     pub stop_timeout: Duration,
+    /// How long a child may outlive a signal to end that was passed on to it.
+    pub kill_after: Option<Duration>,
     /// How long transient faults are retried before the child starts.
     pub start_timeout: Duration,
     /// The bound on cleaning up.

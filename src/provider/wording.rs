@@ -2,7 +2,7 @@
 
 use crate::lease::{self, Deadline, Left};
 use crate::report::Reporter;
-use crate::supervise::Saying;
+use crate::supervise::{Refusal, Saying};
 use crate::sys::clock::Moment;
 
 /// Tells it, with what is known of the end.
@@ -36,7 +36,23 @@ pub fn say(saying: Saying, deadline: Option<Deadline>, report: Reporter) {
             ));
         }
         Saying::Killing => report.warn("the command has not ended in time and is killed"),
+        Saying::Refused(refusal) => report.warn_with(
+            refused(refusal),
+            "give vaultexec CAP_KILL, or let the command keep its user",
+        ),
     }
+}
+
+fn refused(refusal: Refusal) -> String {
+    let Refusal {
+        signal,
+        child,
+        ours,
+    } = refusal;
+    let theirs = child.map_or("another user".to_owned(), |user| format!("user {user}"));
+    format!(
+        "the command cannot be sent {signal}: it runs as {theirs}, whom vaultexec as user {ours} may not signal"
+    )
 }
 
 /// When something that is left ends.

@@ -1,5 +1,7 @@
 //! What happens, and what is done about it.
 
+use std::time::Duration;
+
 use crate::exit::Exit;
 use crate::sys::reap::Change;
 use crate::sys::signal::Signal;
@@ -33,6 +35,19 @@ pub enum Event {
     },
     /// The time is up that a child has to end when it is told to.
     StopTimedOut,
+    /// The system has refused to send the child a signal.
+    Refused(Refusal),
+}
+
+/// A signal that the child may not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which one.
+    pub signal: Signal,
+    /// The user the child runs as, where that can be told.
+    pub child: Option<u32>,
+    /// The user that vaultexec runs as.
+    pub ours: u32,
 }
 
 /// Something to be done. Carried out in the order given.
@@ -51,6 +66,10 @@ pub enum Action {
     RetryLater,
     /// Tell the child to end, and start the time it has for that.
     StopChild,
+    /// Kill the child, unless it ends within this time.
+    KillIn(Duration),
+    /// Kill the child, and tell the user.
+    Kill,
     /// Start the command anew with the new credentials, and give the old ones back.
     StartChild,
     /// Tell the user.
@@ -74,6 +93,8 @@ pub enum Saying {
     Stopping,
     /// The child was sent a signal, because its credentials will end.
     Signalled(Signal),
-    /// The child did not end in time, and is killed.
+    /// The child did not end in time, and was killed.
     Killing,
+    /// The child may not be sent a signal.
+    Refused(Refusal),
 }

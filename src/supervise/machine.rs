@@ -1,6 +1,8 @@
 //! The decisions, as a state machine that can be drawn (see ARCHITECTURE.md). Pure: no clock, no
 //! process, no signal is touched.
 
+use std::time::Duration;
+
 use crate::exit::Exit;
 use crate::sys::reap::Change;
 use crate::sys::signal::{Signal, SignalSet};
@@ -18,6 +20,8 @@ pub struct Rules {
     /// The signals that were ignored when vaultexec was started, as `nohup` has it with HUP. The
     /// child was started so too: they tell nobody to end.
     pub ignored: SignalSet,
+    /// How long a child may outlive a TERM, INT, HUP or QUIT that was passed on to it.
+    pub kill_after: Option<Duration>,
 }
 
 /// What is going on.
@@ -56,6 +60,8 @@ pub struct Machine {
     /// Whether a process has sent a HUP, which ends one program and makes another read its settings
     /// again: what it meant is known when the child dies of it.
     hung_up: bool,
+    /// Whether the child may not be signalled, and so may outlive its credentials.
+    out_of_reach: bool,
 }
 
 impl Machine {
@@ -69,6 +75,7 @@ impl Machine {
             roused: false,
             told_to_end: false,
             hung_up: false,
+            out_of_reach: false,
         }
     }
 
@@ -89,7 +96,8 @@ impl Machine {
                 wake.into_iter().chain([Action::LookAtLease]).collect()
             }
             Event::Expiring => self.expiring(),
-            Event::Expired if !matches!(self.phase, Phase::Stopping(_)) => {
+            // A child that is about to be killed has no use for that.
+            Event::Expired if self.out_of_reach || !matches!(self.phase, Phase::Stopping(_)) => {
                 vec![Action::Say(Saying::HaveExpired)]
             }
             Event::Acquired if self.phase == Phase::Acquiring => {
@@ -109,12 +117,12 @@ impl Machine {
                     Action::Say(Saying::CannotReplace)
                 }]
             }
-            Event::StopTimedOut if matches!(self.phase, Phase::Stopping(_)) => {
-                vec![Action::Say(Saying::Killing), Action::Signal(Signal::KILL)]
+            Event::StopTimedOut => vec![Action::Kill],
+            Event::Refused(refusal) => {
+                self.out_of_reach = true;
+                vec![Action::Say(Saying::Refused(refusal))]
             }
-            Event::Expired | Event::Acquired | Event::NotAcquired { .. } | Event::StopTimedOut => {
-                Vec::new()
-            }
+            Event::Expired | Event::Acquired | Event::NotAcquired { .. } => Vec::new(),
         }
     }
 
@@ -137,10 +145,15 @@ impl Machine {
                 self.phase = Phase::Stopping(After::End);
             }
         }
-        let forward = reaches_child(received, topology).then_some(Action::Signal(received.signal));
+        let reaches = reaches_child(received, topology);
+        let forward = reaches.then_some(Action::Signal(received.signal));
+        let asks_to_end = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+        let counts = reaches && !idle && asks_to_end.contains(&received.signal);
+        let kill = self.rules.kill_after.filter(|_| counts);
         // Whoever continues us may have stopped us before.
         let look = (received.signal == Signal::CONT).then_some(Action::LookAtLease);
-        forward.into_iter().chain(look).collect()
+        let kill = kill.map(Action::KillIn);
+        forward.into_iter().chain(kill).chain(look).collect()
     }
 
     fn child(&mut self, change: Change) -> Vec<Action> {
@@ -152,6 +165,7 @@ impl Machine {
                 self.phase = Phase::Running;
                 self.stopped = false;
                 self.roused = false;
+                self.out_of_reach = false;
                 vec![Action::StartChild]
             }
             Change::Exited(code) => self.finish(Exit::Code(code)),

@@ -1,6 +1,7 @@
 //! Every pair of events, and the stories that matter by name.
 
 use super::*;
+use crate::supervise::event::Refusal;
 use crate::sys::signals::Origin;
 
 const TOPOLOGY: Topology = Topology {
@@ -40,13 +41,32 @@ fn events() -> Vec<Event> {
         Event::NotAcquired { again: true },
         Event::NotAcquired { again: false },
         Event::StopTimedOut,
+        Event::Refused(REFUSAL),
     ]
 }
+
+const REFUSAL: Refusal = Refusal {
+    signal: Signal::TERM,
+    child: Some(65534),
+    ours: 1000,
+};
+
+const KILL_AFTER: Duration = Duration::from_secs(8);
 
 fn machine(on_expiry: OnExpiry) -> Machine {
     Machine::new(Rules {
         on_expiry,
         ignored: SignalSet::default(),
+        kill_after: None,
+    })
+}
+
+/// A machine that kills what has not ended by a while after it was asked to.
+fn killing() -> Machine {
+    Machine::new(Rules {
+        on_expiry: OnExpiry::Restart,
+        ignored: SignalSet::default(),
+        kill_after: Some(KILL_AFTER),
     })
 }
 
@@ -59,6 +79,7 @@ fn reachable() -> Vec<Machine> {
         OnExpiry::Signal(Signal::HUP),
     ];
     let mut known: Vec<Machine> = rules.into_iter().map(machine).collect();
+    known.push(killing());
     for _ in 0..3 {
         for state in known.clone() {
             for event in events() {
@@ -111,11 +132,26 @@ fn every_pair_of_events_keeps_the_rules() {
                         acquires == 0 || before.phase == Phase::Running,
                         "one acquisition at a time: {story}"
                     );
-                    let signals = actions
-                        .iter()
-                        .filter(|action| matches!(action, Action::Signal(_)))
-                        .count();
+                    let count = |which: fn(&Action) -> bool| {
+                        actions.iter().filter(|action| which(action)).count()
+                    };
+                    let signals = count(|action| matches!(action, Action::Signal(_)));
                     assert!(signals <= 1, "a signal is sent once: {story}");
+                    let over = before.phase == Phase::Over;
+                    let kills = count(|action| *action == Action::Kill);
+                    let in_time = usize::from(event == Event::StopTimedOut && !over);
+                    assert_eq!(kills, in_time, "only time kills: {story}");
+                    let limits = count(|action| matches!(action, Action::KillIn(_)));
+                    assert!(
+                        limits == 0 || (signals == 1 && before.rules.kill_after.is_some()),
+                        "only what was passed on limits the child's time: {story}"
+                    );
+                    let refused = actions.contains(&Action::Say(Saying::Refused(REFUSAL)));
+                    assert_eq!(
+                        refused,
+                        event == Event::Refused(REFUSAL) && !over,
+                        "a refusal is told: {story}"
+                    );
                 }
             }
         }
@@ -284,10 +320,7 @@ fn a_stopped_child_that_has_to_end_is_continued() {
         machine.handle(Event::Child(Change::Stopped(Signal::STOP))),
         [Action::Signal(Signal::CONT)]
     );
-    assert_eq!(
-        machine.handle(Event::StopTimedOut),
-        [Action::Say(Saying::Killing), Action::Signal(Signal::KILL)]
-    );
+    assert_eq!(machine.handle(Event::StopTimedOut), [Action::Kill]);
     let killed = Event::Child(Change::Killed(Signal::KILL));
     assert_eq!(
         machine.handle(killed),
@@ -323,10 +356,69 @@ fn a_signal_that_was_ignored_at_the_start_does_not_mean_the_end() {
             let mut machine = Machine::new(Rules {
                 on_expiry: OnExpiry::Restart,
                 ignored: ignored.then_some(number).into_iter().collect(),
+                kill_after: None,
             });
             let _forwarded = machine.handle(signal(number, origin));
             let story = format!("{number}, ignored: {ignored}");
             assert_eq!(machine.handle(Event::Expiring), [expected], "{story}");
         }
     }
+}
+
+#[test]
+fn what_was_passed_on_and_means_the_end_limits_the_childs_time() {
+    let limit = Action::KillIn(KILL_AFTER);
+    for (number, origin, limits) in [
+        (Signal::TERM, Origin::Process(1), true),
+        (Signal::INT, Origin::Process(1), true),
+        (Signal::HUP, Origin::Process(1), true),
+        (Signal::QUIT, Origin::Process(0), true),
+        (Signal::USR1, Origin::Process(1), false),
+        (Signal::CONT, Origin::Process(1), false),
+        // The child's own doing, and the terminal's keys: psql cancels a query for those.
+        (Signal::TERM, Origin::Process(77), false),
+        (Signal::INT, Origin::Kernel, false),
+        (Signal::HUP, Origin::Kernel, false),
+    ] {
+        let actions = killing().handle(signal(number, origin));
+        assert_eq!(actions.contains(&limit), limits, "{number} {origin:?}");
+        let actions = machine(OnExpiry::Restart).handle(signal(number, origin));
+        assert!(!actions.contains(&limit), "there is none by default");
+    }
+    let mut ignoring = Machine::new(Rules {
+        ignored: [Signal::HUP].into_iter().collect(),
+        ..killing().rules
+    });
+    let hup = signal(Signal::HUP, Origin::Process(1));
+    assert_eq!(ignoring.handle(hup), [Action::Signal(Signal::HUP)]);
+}
+
+#[test]
+fn a_child_that_does_not_end_in_the_time_it_was_given_is_killed() {
+    let mut machine = killing();
+    let told = [Action::Signal(Signal::TERM), Action::KillIn(KILL_AFTER)];
+    assert_eq!(machine.handle(term()), told);
+    assert_eq!(machine.handle(Event::StopTimedOut), [Action::Kill]);
+    let killed = Event::Child(Change::Killed(Signal::KILL));
+    let end = [Action::Finish(Exit::Signal(Signal::KILL))];
+    assert_eq!(machine.handle(killed), end);
+}
+
+#[test]
+fn a_child_out_of_reach_is_told_to_the_user_and_so_is_the_end_of_its_credentials() {
+    let mut stopping = machine(OnExpiry::Stop);
+    let _told = stopping.handle(Event::Expiring);
+    assert_eq!(stopping.handle(Event::Expired), [], "it is about to end");
+    let told = [Action::Say(Saying::Refused(REFUSAL))];
+    assert_eq!(stopping.handle(Event::Refused(REFUSAL)), told);
+    let expired = [Action::Say(Saying::HaveExpired)];
+    assert_eq!(stopping.handle(Event::Expired), expired);
+
+    // The next child is another one.
+    let mut restarted = restarting();
+    let _told = restarted.handle(Event::Refused(REFUSAL));
+    let _started = restarted.handle(Event::Child(Change::Exited(0)));
+    let _asked = restarted.handle(Event::Expiring);
+    let _stopping = restarted.handle(Event::Acquired);
+    assert_eq!(restarted.handle(Event::Expired), []);
 }

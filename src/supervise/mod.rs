@@ -12,7 +12,7 @@ mod startup;
 mod watch;
 
 pub use cleanup::bounded;
-pub use event::{Event, Saying};
+pub use event::{Event, Refusal, Saying};
 pub use machine::{Machine, Rules};
 pub use on_expiry::OnExpiry;
 pub use policy::Childless;

@@ -17,7 +17,7 @@ use crate::sys::spawn::Child;
 use crate::sys::terminal;
 use crate::sys::timer::{BootClock, Clock as _};
 
-use super::event::{Action, Event, Saying};
+use super::event::{Action, Event, Refusal, Saying};
 use super::machine::Machine;
 use super::policy::{Topology, ends_stop};
 
@@ -75,7 +75,12 @@ pub async fn watch(
         for event in std::mem::take(&mut events) {
             for action in machine.handle(event) {
                 match action {
-                    Action::Signal(signal) => child.signal(signal),
+                    Action::Signal(signal) => events.extend(send(&child, signal)),
+                    Action::KillIn(time) => kill_at = earlier(kill_at, time),
+                    Action::Kill => match send(&child, Signal::KILL) {
+                        None => supply.say(Saying::Killing),
+                        refused => events.extend(refused),
+                    },
                     Action::StopOurselves(signal) => {
                         let lent = terminal::lent_to(child.pid());
                         if signals.stop_ourselves(signal) {
@@ -93,9 +98,10 @@ pub async fn watch(
                     Action::Acquire => supply.acquire(),
                     Action::RetryLater => supply.retry_later(),
                     Action::StopChild => {
-                        child.signal(stop.signal);
-                        child.signal(Signal::CONT);
-                        kill_at = Some(Moment::now() + stop.timeout);
+                        events.extend(send(&child, stop.signal));
+                        // If it is refused too, that has been told with the first one.
+                        let _refused = send(&child, Signal::CONT);
+                        kill_at = earlier(kill_at, stop.timeout);
                     }
                     Action::StartChild => {
                         kill_at = None;
@@ -146,6 +152,23 @@ pub async fn watch(
             Some(event) = news.recv() => events.push(event),
         }
     }
+}
+
+/// Sends the child a signal, and says so if it may not be sent.
+fn send(child: &Child, signal: Signal) -> Option<Event> {
+    child.signal(signal).err().map(|_refused| {
+        Event::Refused(Refusal {
+            signal,
+            child: process::user_of(child.pid()),
+            ours: process::user(),
+        })
+    })
+}
+
+/// The earlier one of a moment that was set before and of one that lies so far ahead.
+fn earlier(before: Option<Moment>, time: Duration) -> Option<Moment> {
+    let moment = Moment::now() + time;
+    Some(before.map_or(moment, |before| before.min(moment)))
 }
 
 /// What has become of the child. Other processes that have changed, orphans that a PID 1 inherits

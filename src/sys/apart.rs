@@ -26,10 +26,12 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Ends it at once, and comes back when it has ended.
+    /// Ends it at once, and comes back when it has ended. Where the system does not let it be
+    /// killed, it is not waited for.
     pub fn end(self) {
-        signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL);
-        reap::until_ended(self.pid);
+        if signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL).is_ok() {
+            reap::until_ended(self.pid);
+        }
     }
 }
 

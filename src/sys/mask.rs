@@ -97,7 +97,8 @@ pub(super) fn restore(signal: Signal, action: &libc::sigaction) {
 pub(super) fn raise(signal: Signal) {
     // SAFETY: plain system calls on numbers.
     unsafe {
-        let (process, thread) = (libc::getpid(), libc::gettid());
+        // Not by the C library's `gettid`: where it is linked statically, the weak symbol is null.
+        let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
         libc::syscall(libc::SYS_tgkill, process, thread, signal.number());
     }
 }

@@ -1,10 +1,12 @@
 //! A descriptor that names a process, where its number may come to mean another one.
 
+use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
 
-use super::reap::Pid;
+use super::reap::{self, Pid};
 use super::signal::Signal;
 
 /// A process.
@@ -24,11 +26,15 @@ impl Pidfd {
         Some(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
     }
 
-    /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// `ESRCH` when the process has ended. Anything else may be a sandbox that does not know the
+    /// call: it says nothing about whether the process may be signalled by its number.
+    pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
         let (descriptor, info) = (self.0.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
         // SAFETY: a plain system call on numbers; a null siginfo is allowed.
-        unsafe {
+        let sent = unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
                 descriptor,
@@ -37,6 +43,7 @@ impl Pidfd {
                 0,
             )
         };
+        Errno::result(sent).map(drop)
     }
 
     /// Whether the process has ended.
@@ -52,25 +59,42 @@ impl Pidfd {
     }
 
     /// Waits until the process has ended.
-    pub async fn ended(&self) {
-        let Ok(descriptor) = self.0.try_clone() else {
-            return;
-        };
+    ///
+    /// # Errors
+    /// When the system cannot wait for such a descriptor; the process may still run.
+    pub async fn ended(&self) -> io::Result<()> {
+        let descriptor = self.0.try_clone()?;
         // SAFETY: an owned descriptor stays open and the same for as long as it is registered.
-        if let Ok(descriptor) = unsafe { AsyncFd::register(descriptor) } {
-            let _readable = descriptor.readable().await;
-        }
+        let descriptor = unsafe { AsyncFd::register(descriptor) }?;
+        descriptor.readable().await?.retain_ready();
+        Ok(())
     }
 }
 
 /// Sends a child of ours a signal: by its descriptor, else by its number, which cannot be anybody
-/// else's as long as the child has not been waited for.
-pub fn signal_child(pid: Pid, pidfd: Option<&Pidfd>, signal: Signal) {
-    match pidfd {
-        Some(pidfd) => pidfd.signal(signal),
-        None => {
-            // SAFETY: a plain system call on numbers.
-            unsafe { libc::kill(pid, signal.number()) };
-        }
+/// else's as long as the child has not been waited for. One that comes too late is of no
+/// consequence.
+///
+/// # Errors
+/// `EPERM` when the child runs as another user, whom this process may not signal.
+pub fn signal_child(pid: Pid, pidfd: Option<&Pidfd>, signal: Signal) -> Result<(), Errno> {
+    if let Some(Ok(()) | Err(Errno::ESRCH)) = pidfd.map(|pidfd| pidfd.signal(signal)) {
+        return Ok(());
+    }
+    if !reap::is_child(pid) {
+        return Ok(());
+    }
+    signal_number(pid, signal)
+}
+
+/// Sends whoever has that number a signal.
+///
+/// # Errors
+/// As [`signal_child`].
+pub fn signal_number(pid: Pid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: a plain system call on numbers.
+    match Errno::result(unsafe { libc::kill(pid, signal.number()) }) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }

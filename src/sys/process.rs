@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Pid as NixPid, getpgid, getpgrp, getpid, getsid};
+use nix::unistd::{Pid as NixPid, geteuid, getpgid, getpgrp, getpid, getsid};
 
 use super::mask;
 use super::reap::Pid;
@@ -28,6 +28,20 @@ pub fn leads_session() -> bool {
 #[must_use]
 pub fn shares_group(pid: Pid) -> bool {
     getpgid(Some(NixPid::from_raw(pid))) == Ok(getpgrp())
+}
+
+/// The user whose rights decide whom this process may signal.
+#[must_use]
+pub fn user() -> u32 {
+    geteuid().as_raw()
+}
+
+/// The user that another process runs as.
+#[must_use]
+pub fn user_of(pid: Pid) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().next()?.parse().ok()
 }
 
 /// Keeps other processes of the same user from reading this one's memory, by `ptrace` or from a

@@ -33,6 +33,20 @@ pub fn next_change() -> Option<(Pid, Change)> {
     }
 }
 
+/// Whether this is a child of ours that has not been waited for: until then its number is its own.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this waits for nothing")]
+pub fn is_child(pid: Pid) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else {
+        return false;
+    };
+    let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
+    // SAFETY: `info` is valid for writing. With WNOWAIT the child stays as it is.
+    let looked = unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr(), look) };
+    looked == 0 || nix::errno::Errno::last() != nix::errno::Errno::ECHILD
+}
+
 /// Waits until one certain child has ended. For a child known to be ending.
 pub fn until_ended(pid: Pid) {
     // Either the child has been waited for, or there is no such child: both are what was wanted.

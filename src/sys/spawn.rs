@@ -113,9 +113,12 @@ impl Child {
         (read == Ok(errno.len())).then(|| Errno::from_raw(i32::from_ne_bytes(errno)))
     }
 
-    /// Sends it a signal. One that may not be sent, or comes too late, is of no consequence.
-    pub fn signal(&self, signal: Signal) {
-        signal_child(self.pid, self.pidfd.as_ref(), signal);
+    /// Sends it a signal. One that comes too late is of no consequence.
+    ///
+    /// # Errors
+    /// `EPERM` when it runs as another user, whom this process may not signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        signal_child(self.pid, self.pidfd.as_ref(), signal)
     }
 }
 

@@ -1,6 +1,10 @@
 //! A process that is somebody else's child, watched from outside.
 
-use super::pidfd::Pidfd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::pidfd::{Pidfd, signal_number};
 use super::reap::Pid;
 use super::signal::Signal;
 
@@ -32,32 +36,45 @@ impl Identity {
 }
 
 /// A process that is not ours to wait for.
+///
+/// It is known by its descriptor. Where the kernel or a sandbox has none, it is known by its number
+/// and the time it was started at, which another process of that number does not share; and where
+/// there is no `/proc` either, it is taken to have ended: nobody else may be signalled for it.
 #[derive(Debug)]
 pub struct Watched {
     pid: Pid,
-    pidfd: Pidfd,
+    pidfd: Option<Pidfd>,
+    /// In ticks since the host booted.
+    started: Option<String>,
 }
 
+/// How often to look at a process whose end the system cannot tell of.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 impl Watched {
-    /// Watches it, if there is such a process and the kernel has descriptors for processes.
+    /// Watches it, if there is such a process.
     #[must_use]
-    pub fn open(pid: Pid) -> Option<Self> {
-        Pidfd::open(pid).map(|pidfd| Self { pid, pidfd })
+    pub fn open(pid: Pid) -> Self {
+        Self {
+            pid,
+            pidfd: Pidfd::open(pid),
+            started: Stat::of(pid).map(|stat| stat.started),
+        }
     }
 
     /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
     pub fn signal(&self, signal: Signal) {
-        self.pidfd.signal(signal);
+        let sent = self.pidfd.as_ref().map(|pidfd| pidfd.signal(signal));
+        let refused = !matches!(sent, Some(Ok(()) | Err(Errno::ESRCH)));
+        // A sandbox may let a number through where it refuses a descriptor.
+        if refused && !self.has_ended() {
+            let _sent = signal_number(self.pid, signal);
+        }
     }
 
     /// Continues it if it is stopped, so that it hears of what it was sent.
     pub fn rouse(&self) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name before the state stands in parentheses and may hold anything.
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        if state == Some('T') {
+        if Stat::of(self.pid).is_some_and(|stat| stat.state == 'T') {
             self.signal(Signal::CONT);
         }
     }
@@ -74,12 +91,45 @@ impl Watched {
     /// Whether it has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.pidfd.has_ended()
+        if let Some(pidfd) = &self.pidfd {
+            return pidfd.has_ended();
+        }
+        let now = Stat::of(self.pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'));
+        now.is_none_or(|stat| Some(stat.started) != self.started)
     }
 
     /// Waits until it has ended.
     pub async fn ended(&self) {
-        self.pidfd.ended().await;
+        if let Some(pidfd) = &self.pidfd
+            && pidfd.ended().await.is_ok()
+        {
+            return;
+        }
+        while !self.has_ended() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+/// What `/proc` says of a process.
+#[derive(Debug)]
+struct Stat {
+    state: char,
+    started: String,
+}
+
+impl Stat {
+    fn of(pid: Pid) -> Option<Self> {
+        Self::read(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn read(stat: &str) -> Option<Self> {
+        // The name before the state stands in parentheses and may hold anything.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        // The state is the third field, the time of the start the twenty-second.
+        let started = fields.nth(18)?.to_owned();
+        Some(Self { state, started })
     }
 }
 
@@ -116,6 +166,33 @@ mod tests {
         (child, pid)
     }
 
+    #[test]
+    fn without_a_descriptor_a_process_is_signalled_and_awaited_all_the_same() {
+        let (mut child, pid) = sleeper();
+        let watched = Watched {
+            pidfd: None,
+            ..Watched::open(pid)
+        };
+        assert!(!watched.has_ended());
+        watched.signal(Signal::KILL);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        // It stays a zombie until it is waited for, and has ended by then.
+        runtime.expect("a runtime").block_on(watched.ended());
+        assert!(watched.has_ended());
+        child.kill().expect("gone");
+        reap::until_ended(pid);
+    }
+
+    #[test]
+    fn a_name_with_anything_in_it_does_not_hide_the_fields() {
+        let stat = "7 (a) R 1 (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        let stat = Stat::read(stat).expect("fields");
+        assert_eq!((stat.state, stat.started.as_str()), ('S', "4711"));
+        assert!(Stat::read("7 (sh) S 1").is_none());
+    }
+
     fn field(pid: Pid, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -124,16 +201,28 @@ mod tests {
 
     #[test]
     fn nobody_is_signalled_who_has_got_the_number_of_a_process_that_has_ended() {
-        let ((mut first, first_pid), (mut other, other_pid)) = (sleeper(), sleeper());
+        for has_descriptor in [true, false] {
+            nobody_else_is_signalled(has_descriptor);
+        }
+    }
+
+    fn nobody_else_is_signalled(has_descriptor: bool) {
+        let (mut first, first_pid) = sleeper();
+        let Watched { pidfd, started, .. } = Watched::open(first_pid);
+        let pidfd = pidfd.filter(|_| has_descriptor);
+        // The time of a start is counted in hundredths of a second.
+        std::thread::sleep(Duration::from_millis(20));
+        let (mut other, other_pid) = sleeper();
         let watched = Watched {
             // As if the other one had got it afterwards.
             pid: other_pid,
-            pidfd: Pidfd::open(first_pid).expect("a descriptor"),
+            pidfd,
+            started,
         };
         first.kill().expect("killed");
         reap::until_ended(first_pid);
         assert!(watched.has_ended());
-        let of_the_other = Watched::open(other_pid).expect("a process");
+        let of_the_other = Watched::open(other_pid);
         of_the_other.signal(Signal::STOP);
         while !field(other_pid, "State:").starts_with('T') {
             std::thread::yield_now();

@@ -130,6 +130,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ("VAULTEXEC_ON_EXPIRY", "signal:NOPE", "not a signal"),
         ("VAULTEXEC_STOP_SIGNAL", "NOPE", "not a signal"),
         ("VAULTEXEC_STOP_TIMEOUT", "never", "such as 30s"),
+        ("VAULTEXEC_KILL_AFTER", "0", "0.1"),
         ("VAULTEXEC_START_TIMEOUT", "1 fortnight", "such as 30s"),
         ("VAULTEXEC_START_TIMEOUT", "1ms", "100ms"),
         ("VAULTEXEC_REVOKE_TIMEOUT", "x", "such as 30s"),

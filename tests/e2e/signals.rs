@@ -17,6 +17,7 @@ everywhere!(
     a_second_term_while_revoking_bounds_it,
     a_third_signal_while_revoking_gives_up_and_says_what_is_left,
     a_child_that_ignores_term_is_killed_when_it_has_to_stop,
+    a_child_that_outlives_a_term_by_the_time_it_is_given_is_killed_and_its_role_goes,
 );
 
 /// All that can be caught and are to be forwarded, the real-time signals included.
@@ -353,6 +354,44 @@ fn a_child_that_ignores_term_is_killed_when_it_has_to_stop(place: Surroundings) 
         said.contains("stopping the command") && said.contains("is killed"),
         "{said:?}"
     );
+    tenant.assert_nothing_left();
+}
+
+fn a_child_that_outlives_a_term_by_the_time_it_is_given_is_killed_and_its_role_goes(
+    place: Surroundings,
+) {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().env("VAULTEXEC_KILL_AFTER", "300ms");
+    let scene = place.start(run.child(Probe::ignore_term()));
+    scene.wait_for_line("ready");
+    let sent = Instant::now();
+    scene.signal(libc::SIGTERM);
+    let ending = scene.wait();
+    assert!(sent.elapsed() >= Duration::from_millis(300));
+    ending.assert_died_of(libc::SIGKILL);
+    assert!(ending.said().contains("is killed"), "{}", ending.said());
+    assert_eq!(tenant.roles().len(), 0, "the role has gone before the end");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn the_time_that_a_child_is_given_begins_with_the_first_signal_to_end_and_no_other() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().args(["--kill-after", "2s"]);
+    let running = run.child(Probe::signals()).stdin_piped().spawn();
+    running.wait_for_line("ready");
+    running.signal(libc::SIGUSR1);
+    assert_eq!(Probe::next_signal(&running).0, "USR1");
+    running.signal(libc::SIGINT);
+    let sent = Instant::now();
+    assert_eq!(Probe::next_signal(&running).0, "INT");
+    // Each one more would put it off, if it were not the first that counts.
+    while running.state() != Some('Z') && sent.elapsed() < Duration::from_secs(60) {
+        signals::kill(running.pid(), libc::SIGTERM);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(sent.elapsed() >= Duration::from_secs(2));
+    running.wait().assert_killed_by(libc::SIGKILL);
     tenant.assert_nothing_left();
 }
 

@@ -23,6 +23,7 @@ pub mod pty;
 pub mod run;
 pub mod running;
 pub mod scripted;
+pub mod seccomp;
 pub mod servers;
 pub mod signals;
 pub mod surroundings;
