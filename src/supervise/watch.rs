@@ -76,7 +76,7 @@ pub async fn watch(
             for action in machine.handle(event) {
                 match action {
                     Action::Signal(signal) => events.extend(send(&child, signal)),
-                    Action::KillIn(time) => kill_at = earlier(kill_at, time),
+                    Action::KillIn(time) => kill_at = Some(earlier(kill_at, time)),
                     Action::Kill => match send(&child, Signal::KILL) {
                         None => supply.say(Saying::Killing),
                         refused => events.extend(refused),
@@ -101,7 +101,7 @@ pub async fn watch(
                         events.extend(send(&child, stop.signal));
                         // If it is refused too, that has been told with the first one.
                         let _refused = send(&child, Signal::CONT);
-                        kill_at = earlier(kill_at, stop.timeout);
+                        kill_at = Some(earlier(kill_at, stop.timeout));
                     }
                     Action::StartChild => {
                         kill_at = None;
@@ -166,9 +166,9 @@ fn send(child: &Child, signal: Signal) -> Option<Event> {
 }
 
 /// The earlier one of a moment that was set before and of one that lies so far ahead.
-fn earlier(before: Option<Moment>, time: Duration) -> Option<Moment> {
+fn earlier(before: Option<Moment>, time: Duration) -> Moment {
     let moment = Moment::now() + time;
-    Some(before.map_or(moment, |before| before.min(moment)))
+    before.map_or(moment, |before| before.min(moment))
 }
 
 /// What has become of the child. Other processes that have changed, orphans that a PID 1 inherits
