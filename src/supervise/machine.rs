@@ -147,8 +147,7 @@ impl Machine {
         }
         let reaches = reaches_child(received, topology);
         let forward = reaches.then_some(Action::Signal(received.signal));
-        let asks_to_end = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
-        let counts = reaches && !idle && asks_to_end.contains(&received.signal);
+        let counts = reaches && !idle && received.signal.asks_to_end();
         let kill = self.rules.kill_after.filter(|_| counts);
         // Whoever continues us may have stopped us before.
         let look = (received.signal == Signal::CONT).then_some(Action::LookAtLease);

@@ -1,7 +1,7 @@
 //! Which signal goes where. Pure: a table of signal, origin and topology.
 //!
-//! The terminal's keys, and a hang-up, reach a whole process group by the kernel's hand. vaultexec
-//! and the child are in the same one, so the child has had its own already, and sending it another
+//! The terminal's keys, and a hang-up, reach a whole process group by the kernel's hand. At a
+//! terminal vaultexec and the child are in the same one, so the child has had its own already, and sending it another
 //! would end a psql session that only wanted to cancel a query. What a process sends to vaultexec
 //! alone, by `kill`, `docker stop` or a service manager, the child has not had. Which of the two it
 //! was is written in the signal, so nothing is guessed from terminals or timing.
@@ -15,7 +15,8 @@ use crate::sys::signals::{Origin, Received};
 pub struct Topology {
     /// The child's pid.
     pub child: Pid,
-    /// Whether the child is in vaultexec's process group. A shell with job control leaves it.
+    /// Whether the child is in vaultexec's process group: only at a terminal, and a shell with job
+    /// control leaves it there too.
     pub shares_group: bool,
     /// Whether vaultexec leads the session: then the kernel tells it alone of a hang-up.
     pub leads_session: bool,

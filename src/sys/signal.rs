@@ -94,6 +94,12 @@ impl Signal {
         matches!(self, Self::TSTP | Self::TTIN | Self::TTOU)
     }
 
+    /// Whether it is one by which people and supervisors ask a program to end.
+    #[must_use]
+    pub const fn asks_to_end(self) -> bool {
+        matches!(self, Self::TERM | Self::INT | Self::HUP | Self::QUIT)
+    }
+
     /// Reads `TERM`, `SIGTERM`, `sigterm` or `15`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{IntoRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -39,6 +40,18 @@ pub struct Received {
     /// Who sent it.
     pub origin: Origin,
 }
+
+impl Received {
+    /// Whether the sender may be about to send the same once more: `timeout` sends it to its child
+    /// and then to its whole group.
+    const fn may_be_repeated(self) -> bool {
+        self.signal.asks_to_end() && matches!(self.origin, Origin::Process(_))
+    }
+}
+
+/// How long to wait for the same signal from the same sender. The kernel makes one of two that come
+/// before the first one is taken; so does this, since many programs take a second one as "now".
+const REPEATED_WITHIN: Duration = Duration::from_millis(5);
 
 /// What a handler writes: the signal, `si_code`, the sender.
 const RECORD: usize = 3 * size_of::<i32>();
@@ -89,8 +102,13 @@ impl Signals {
     pub async fn next(&mut self) -> Received {
         loop {
             self.collect();
-            if let Some(received) = self.arrived.pop_front() {
-                return received;
+            if let Some(first) = self.arrived.front() {
+                if first.may_be_repeated() {
+                    tokio::time::sleep(REPEATED_WITHIN).await;
+                }
+                if let Some(received) = self.try_next() {
+                    return received;
+                }
             }
             match self.pipe.readable().await {
                 Ok(mut guard) => guard.clear_ready(),
@@ -120,7 +138,11 @@ impl Signals {
     /// The next signal, if there is one now.
     pub fn try_next(&mut self) -> Option<Received> {
         self.collect();
-        self.arrived.pop_front()
+        let next = self.arrived.pop_front()?;
+        if next.may_be_repeated() {
+            self.arrived.retain(|later| *later != next);
+        }
+        Some(next)
     }
 
     /// Forgets what has come so far.

@@ -17,7 +17,7 @@ use super::pidfd::{Pidfd, signal_child};
 use super::reap::Pid;
 use super::signal::Signal;
 use super::signals::{Received, Signals};
-use super::{inherited, mask};
+use super::{inherited, mask, terminal};
 
 /// The variable of systemd's socket activation that must hold the pid of the process it is for.
 const LISTEN_PID: &str = "LISTEN_PID";
@@ -151,7 +151,11 @@ pub fn spawn(
     let (failure_reader, failure_writer) =
         pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(SpawnError::Fork)?;
     let mut image = Image::of(program);
-    let parent = getpid();
+    let birth = Birth {
+        parent: getpid().as_raw(),
+        when_orphaned,
+        own_group: !terminal::is_there(),
+    };
     // A signal that comes between fork and exec must not run our handler in the child, where it
     // would look like one of ours: it stays pending until the child's own state is in place.
     let blocked = mask::AllBlocked::new();
@@ -161,7 +165,7 @@ pub fn spawn(
     // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
     let forked = unsafe { fork() }.map_err(SpawnError::Fork)?;
     let ForkResult::Parent { child } = forked else {
-        let errno = become_program(&mut image, parent.as_raw(), when_orphaned);
+        let errno = become_program(&mut image, birth);
         give_up(failure_writer.as_raw_fd(), errno);
     };
     drop(blocked);
@@ -248,9 +252,28 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 /// Room for any pid of Linux (at most 4,194,304) and the NUL that ends it.
 const PID_ROOM: usize = 8;
 
+/// What a child has to know of the process that it comes from.
+#[derive(Clone, Copy)]
+struct Birth {
+    parent: Pid,
+    when_orphaned: Option<Signal>,
+    /// Without a terminal the child leaves the group: a signal that somebody sends to the whole
+    /// group is passed on to it, and would reach it twice. At a terminal it stays, for the keys and
+    /// the shell know of one group only.
+    own_group: bool,
+}
+
 /// Runs in the child. Comes back only with the reason why there is no new program.
-fn become_program(image: &mut Image<'_>, parent: Pid, when_orphaned: Option<Signal>) -> Errno {
-    if let Some(signal) = when_orphaned {
+fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
+    let Birth { parent, .. } = birth;
+    if birth.own_group {
+        // SAFETY: a plain system call on numbers.
+        unsafe { libc::setpgid(0, 0) };
+        // What was sent to the group before, vaultexec has got as well, and will pass on: to ignore
+        // a signal discards it where it is pending.
+        mask::ignore_all();
+    }
+    if let Some(signal) = birth.when_orphaned {
         // SAFETY: plain system calls on numbers.
         let orphaned = unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, signal.number());

@@ -54,6 +54,14 @@ pub fn is_ours() -> bool {
     terminal().is_some_and(|terminal| foreground(&terminal) == getpgrp().as_raw())
 }
 
+/// Whether this process has a controlling terminal.
+#[must_use]
+pub fn is_there() -> bool {
+    // Where there is no `/dev`, it may still be a standard descriptor.
+    // SAFETY: a plain number; -1 unless it is the controlling terminal.
+    terminal().is_some() || (0..3).any(|descriptor| unsafe { libc::tcgetsid(descriptor) } != -1)
+}
+
 /// The controlling terminal, whatever the standard descriptors are.
 fn terminal() -> Option<File> {
     OpenOptions::new().read(true).open("/dev/tty").ok()

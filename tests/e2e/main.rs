@@ -23,6 +23,7 @@ mod descriptors;
 mod exit_codes;
 mod faults_at_start;
 mod gateways;
+mod groups;
 mod no_revoke;
 mod other_users;
 mod outages;
