@@ -10,8 +10,10 @@ use crate::config::Config;
 use crate::lease::{self, Holdings};
 use crate::report::{Format, Level, Reporter};
 use crate::sys::clock::Moment;
+use crate::sys::passing::Receiver;
+use crate::sys::process;
 use crate::sys::signal::Signal;
-use crate::sys::watched::Watched;
+use crate::sys::watched::{Named, Watched};
 use crate::vault::Client;
 
 /// How long the server is asked at most. By then a lease of the usual length would be over, or the
@@ -25,15 +27,25 @@ const LAST_READ: Duration = Duration::from_millis(400);
 /// How long the kernel may take to send the child its signal.
 const SENT: Duration = Duration::from_millis(50);
 
+/// How often to look at the child while vaultexec is stopped with it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Listens until vaultexec has ended.
-pub fn watch(mut socket: UnixStream, config: &Config) {
+pub fn watch(socket: UnixStream, config: &Config) {
+    let vaultexec = process::parent();
+    let mut socket = Receiver::new(socket);
     let mut held: Vec<Held> = Vec::new();
     let mut child: Option<Watched> = None;
     // An error is an end too: what was told before it still holds.
     while let Ok(Some(message)) = Message::read(&mut socket) {
         match message {
             Message::Held(all) => held = all,
-            Message::Child(pid) => child = Some(Watched::open(pid)),
+            Message::Child(pid, started) => {
+                let named = Named { pid, started };
+                child = Some(Watched::new(named, socket.take_descriptor()));
+            }
+            Message::Stopping => wake(&vaultexec, child.as_ref(), &socket),
+            Message::GoingOn => {}
         }
     }
     if held.is_empty() && child.as_ref().is_none_or(Watched::has_ended) {
@@ -49,6 +61,20 @@ pub fn watch(mut socket: UnixStream, config: &Config) {
         tokio::join!(give_back(held, config), end(child, config));
     });
     runtime.shutdown_background();
+}
+
+/// Continues vaultexec when the child goes on without it, until vaultexec says something again.
+/// Whoever continues the whole group continues it as well: so a child that goes on is looked at
+/// twice.
+fn wake(vaultexec: &Watched, child: Option<&Watched>, socket: &Receiver) {
+    let mut seen_before = false;
+    while !socket.has_more_within(LOOK_AGAIN) {
+        let goes_on = child.is_some_and(Watched::goes_on) && vaultexec.is_stopped();
+        if goes_on && seen_before {
+            vaultexec.signal(Signal::CONT);
+        }
+        seen_before = goes_on;
+    }
 }
 
 /// Revokes what was held.

@@ -21,8 +21,13 @@ const LONGEST: u32 = 16 << 20;
 pub enum Message {
     /// All that is held now.
     Held(Vec<Held>),
-    /// The child's pid.
-    Child(Pid),
+    /// The child, by its number and the time it was started at. Its descriptor comes along, where
+    /// the kernel has such.
+    Child(Pid, Option<String>),
+    /// vaultexec is about to stop, because the child has stopped.
+    Stopping,
+    /// vaultexec goes on.
+    GoingOn,
 }
 
 /// A token and its leases.
@@ -168,11 +173,15 @@ mod tests {
             .map(|holding| Held::of(holding))
             .collect();
         let mut stream = io::Cursor::new(
-            [Message::Child(7).to_frame(), Message::Held(held).to_frame()].concat(),
+            [
+                Message::Child(7, None).to_frame(),
+                Message::Held(held).to_frame(),
+            ]
+            .concat(),
         );
         assert!(matches!(
             Message::read(&mut stream),
-            Ok(Some(Message::Child(7)))
+            Ok(Some(Message::Child(7, None)))
         ));
         let Ok(Some(Message::Held(held))) = Message::read(&mut stream) else {
             panic!("what is held")
@@ -197,7 +206,7 @@ mod tests {
 
     #[test]
     fn half_a_message_or_nonsense_is_an_error_and_no_panic() {
-        let whole = Message::Child(7).to_frame();
+        let whole = Message::Child(7, None).to_frame();
         for length in 5..whole.len() {
             assert!(Message::read(&mut io::Cursor::new(&whole[..length])).is_err());
         }

@@ -9,7 +9,7 @@ mod guard;
 mod message;
 
 use std::cell::RefCell;
-use std::io::Write as _;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
@@ -19,8 +19,9 @@ use crate::config::Config;
 use crate::lease::{Holding, Witness};
 use crate::report::Reporter;
 use crate::sys::apart::{self, Apart};
-use crate::sys::process;
-use crate::sys::reap::Pid;
+use crate::sys::spawn::Child;
+use crate::sys::watched::Named;
+use crate::sys::{passing, process};
 
 use message::{Held, Message};
 
@@ -69,8 +70,20 @@ impl Companion {
     }
 
     /// Tells which child is to end if vaultexec does.
-    pub fn child_started(&self, child: Pid) {
-        self.tell(&Message::Child(child));
+    pub fn child_started(&self, child: &Child) {
+        let Named { pid, started } = child.named();
+        self.tell_with(&Message::Child(pid, started), child.descriptor());
+    }
+
+    /// Asks to be woken when the child goes on or ends, while vaultexec is stopped with it: one that
+    /// is stopped hears of nothing itself.
+    pub fn stopping(&self) {
+        self.tell(&Message::Stopping);
+    }
+
+    /// There is nobody to be woken any more.
+    pub fn going_on(&self) {
+        self.tell(&Message::GoingOn);
     }
 
     /// Ends the companion. What is still held is no longer its business.
@@ -81,11 +94,15 @@ impl Companion {
     }
 
     fn tell(&self, message: &Message) {
-        let Some(mut link) = self.link.take() else {
+        self.tell_with(message, None);
+    }
+
+    fn tell_with(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) {
+        let Some(link) = self.link.take() else {
             return;
         };
         let frame = Zeroizing::new(message.to_frame());
-        if link.socket.write_all(&frame).is_ok() {
+        if passing::send(&link.socket, &frame, descriptor).is_ok() {
             self.link.replace(Some(link));
             return;
         }

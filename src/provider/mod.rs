@@ -219,6 +219,18 @@ impl Supply for Provider {
         }
     }
 
+    fn stopping(&self) {
+        if let Some(companion) = &self.issuer.companion {
+            companion.stopping();
+        }
+    }
+
+    fn going_on(&self) {
+        if let Some(companion) = &self.issuer.companion {
+            companion.going_on();
+        }
+    }
+
     fn retry_later(&mut self) {
         if let Some(current) = &self.current {
             current.tell(Command::ActFailed);
@@ -281,7 +293,7 @@ impl Supply for Provider {
         };
         let child = self.spawn(&credentials, &live, signals)?;
         if let Some(companion) = &self.issuer.companion {
-            companion.child_started(child.pid());
+            companion.child_started(&child);
         }
         live.pass_on(self.news.clone());
         let holdings = &self.issuer.holdings;

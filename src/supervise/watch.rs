@@ -26,6 +26,12 @@ pub trait Supply {
     /// Renew at once.
     fn look_now(&self);
 
+    /// vaultexec is about to stop with the child, and hears of nothing until it goes on.
+    fn stopping(&self);
+
+    /// It goes on, or was not stopped.
+    fn going_on(&self);
+
     /// Begin to get new credentials; an event will tell how that went.
     fn acquire(&mut self);
 
@@ -83,7 +89,10 @@ pub async fn watch(
                     },
                     Action::StopOurselves(signal) => {
                         let lent = terminal::lent_to(child.pid());
-                        if signals.stop_ourselves(signal) {
+                        supply.stopping();
+                        let stopped = signals.stop_ourselves(signal);
+                        supply.going_on();
+                        if stopped {
                             if let Some(group) = lent {
                                 terminal::lend(group);
                             }

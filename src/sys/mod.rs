@@ -8,6 +8,7 @@ pub mod clock;
 pub mod inherited;
 pub mod mask;
 pub mod output;
+pub mod passing;
 mod pidfd;
 pub mod process;
 pub mod program;

@@ -1,7 +1,7 @@
 //! A descriptor that names a process, where its number may come to mean another one.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
@@ -24,6 +24,18 @@ impl Pidfd {
             .filter(|&descriptor| descriptor >= 0)?;
         // SAFETY: the descriptor is new and nobody else's.
         Some(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// The process that a descriptor which somebody has passed stands for.
+    #[must_use]
+    pub const fn passed(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+
+    /// The descriptor, to be passed on.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// Sends a signal.

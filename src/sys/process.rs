@@ -3,11 +3,12 @@
 use std::io;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Pid as NixPid, geteuid, getpgid, getpgrp, getpid, getsid};
+use nix::unistd::{Pid as NixPid, geteuid, getpgid, getpgrp, getpid, getppid, getsid};
 
 use super::mask;
 use super::reap::Pid;
 use super::signal::Signal;
+use super::watched::{Named, Watched};
 
 /// Whether this is PID 1 of its PID namespace: the kernel then sends it only signals that it
 /// handles, orphans become its children, and everything else ends when it does.
@@ -28,6 +29,12 @@ pub fn leads_session() -> bool {
 #[must_use]
 pub fn shares_group(pid: Pid) -> bool {
     getpgid(Some(NixPid::from_raw(pid))) == Ok(getpgrp())
+}
+
+/// The process that has started this one.
+#[must_use]
+pub fn parent() -> Watched {
+    Watched::new(Named::of(getppid().as_raw()), None)
 }
 
 /// The user whose rights decide whom this process may signal.

@@ -5,7 +5,7 @@
 //! two only async-signal-safe calls are made, on memory that was laid out before.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use super::pidfd::{Pidfd, signal_child};
 use super::reap::Pid;
 use super::signal::Signal;
 use super::signals::{Received, Signals};
+use super::watched::Named;
 use super::{inherited, mask, terminal};
 
 /// The variable of systemd's socket activation that must hold the pid of the process it is for.
@@ -103,6 +104,19 @@ impl Child {
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// What another process has to know to watch it: this one has not been waited for yet, and is
+    /// surely the one that is meant.
+    #[must_use]
+    pub fn named(&self) -> Named {
+        Named::of(self.pid)
+    }
+
+    /// A descriptor that names it whatever becomes of its number.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(Pidfd::descriptor)
     }
 
     /// Why the program could not be executed, once the child has ended; nothing if it was.

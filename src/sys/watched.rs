@@ -1,5 +1,6 @@
 //! A process that is somebody else's child, watched from outside.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -35,31 +36,55 @@ impl Identity {
     }
 }
 
+/// A process by its number and the time it was started at, which another one of that number does
+/// not share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its number.
+    pub pid: Pid,
+    /// In ticks since the host booted; unknown where there is no `/proc`.
+    pub started: Option<String>,
+}
+
+impl Named {
+    /// The process that has this number now.
+    #[must_use]
+    pub fn of(pid: Pid) -> Self {
+        Self {
+            pid,
+            started: Stat::of(pid).map(|stat| stat.started),
+        }
+    }
+
+    /// What `/proc` says of it, unless it has ended.
+    fn stat(&self) -> Option<Stat> {
+        let stat = Stat::of(self.pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'))?;
+        (Some(&stat.started) == self.started.as_ref()).then_some(stat)
+    }
+}
+
 /// A process that is not ours to wait for.
 ///
 /// It is known by its descriptor. Where the kernel or a sandbox has none, it is known by its number
-/// and the time it was started at, which another process of that number does not share; and where
-/// there is no `/proc` either, it is taken to have ended: nobody else may be signalled for it.
+/// and the time it was started at; and where there is no `/proc` either, it is taken to have ended:
+/// nobody else may be signalled for it.
 #[derive(Debug)]
 pub struct Watched {
-    pid: Pid,
+    named: Named,
     pidfd: Option<Pidfd>,
-    /// In ticks since the host booted.
-    started: Option<String>,
 }
 
 /// How often to look at a process whose end the system cannot tell of.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Watched {
-    /// Watches it, if there is such a process.
+    /// Watches a process: by the descriptor that came with its name, else by one of our own, which
+    /// is the right one if the name still holds once it is open.
     #[must_use]
-    pub fn open(pid: Pid) -> Self {
-        Self {
-            pid,
-            pidfd: Pidfd::open(pid),
-            started: Stat::of(pid).map(|stat| stat.started),
-        }
+    pub fn new(named: Named, passed: Option<OwnedFd>) -> Self {
+        let own = || Pidfd::open(named.pid).filter(|_| named.stat().is_some());
+        let pidfd = passed.map(Pidfd::passed).or_else(own);
+        Self { named, pidfd }
     }
 
     /// Sends a signal. One that comes too late, or may not be sent, is of no consequence.
@@ -68,22 +93,40 @@ impl Watched {
         let refused = !matches!(sent, Some(Ok(()) | Err(Errno::ESRCH)));
         // A sandbox may let a number through where it refuses a descriptor.
         if refused && !self.has_ended() {
-            let _sent = signal_number(self.pid, signal);
+            let _sent = signal_number(self.named.pid, signal);
         }
     }
 
     /// Continues it if it is stopped, so that it hears of what it was sent.
     pub fn rouse(&self) {
-        if Stat::of(self.pid).is_some_and(|stat| stat.state == 'T') {
+        if self.state() == Some('T') {
             self.signal(Signal::CONT);
         }
+    }
+
+    /// Whether it is stopped, by a signal or a tracer.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.state().is_some_and(|state| "Tt".contains(state))
+    }
+
+    /// Whether it goes on, or has ended: it is not stopped, for all that is known.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        // Of one whose first thread has ended, only the descriptor tells the rest.
+        self.has_ended() || self.state().is_some_and(|state| !"Tt".contains(state))
+    }
+
+    fn state(&self) -> Option<char> {
+        let stat = self.named.stat()?;
+        Some(stat.state)
     }
 
     /// Whether it has another user or group than this process, or a capability that this one lacks.
     /// With such a change the kernel forgets the signal for a parent's death.
     #[must_use]
     pub fn has_changed_user(&self) -> bool {
-        let its = Identity::of(&self.pid.to_string());
+        let its = Identity::of(&self.named.pid.to_string());
         its.zip(Identity::of("self"))
             .is_some_and(|(its, ours)| its.makes_the_kernel_forget(&ours))
     }
@@ -94,8 +137,7 @@ impl Watched {
         if let Some(pidfd) = &self.pidfd {
             return pidfd.has_ended();
         }
-        let now = Stat::of(self.pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'));
-        now.is_none_or(|stat| Some(stat.started) != self.started)
+        self.named.stat().is_none()
     }
 
     /// Waits until it has ended.
@@ -171,7 +213,7 @@ mod tests {
         let (mut child, pid) = sleeper();
         let watched = Watched {
             pidfd: None,
-            ..Watched::open(pid)
+            ..watched(pid)
         };
         assert!(!watched.has_ended());
         watched.signal(Signal::KILL);
@@ -199,6 +241,25 @@ mod tests {
         line.expect("the field").trim().to_owned()
     }
 
+    fn watched(pid: Pid) -> Watched {
+        Watched::new(Named::of(pid), None)
+    }
+
+    #[test]
+    fn a_number_that_came_too_late_names_nobody() {
+        let (mut child, pid) = sleeper();
+        let late = Named {
+            started: Some("1".to_owned()),
+            ..Named::of(pid)
+        };
+        let late = Watched::new(late, None);
+        assert!(late.pidfd.is_none() && late.has_ended());
+        late.signal(Signal::KILL);
+        assert!(!watched(pid).has_ended());
+        child.kill().expect("killed");
+        reap::until_ended(pid);
+    }
+
     #[test]
     fn nobody_is_signalled_who_has_got_the_number_of_a_process_that_has_ended() {
         for has_descriptor in [true, false] {
@@ -208,28 +269,30 @@ mod tests {
 
     fn nobody_else_is_signalled(has_descriptor: bool) {
         let (mut first, first_pid) = sleeper();
-        let Watched { pidfd, started, .. } = Watched::open(first_pid);
+        let Watched { named, pidfd } = watched(first_pid);
         let pidfd = pidfd.filter(|_| has_descriptor);
         // The time of a start is counted in hundredths of a second.
         std::thread::sleep(Duration::from_millis(20));
         let (mut other, other_pid) = sleeper();
-        let watched = Watched {
+        let stranger = Watched {
             // As if the other one had got it afterwards.
-            pid: other_pid,
+            named: Named {
+                pid: other_pid,
+                ..named.clone()
+            },
             pidfd,
-            started,
         };
         first.kill().expect("killed");
         reap::until_ended(first_pid);
-        assert!(watched.has_ended());
-        let of_the_other = Watched::open(other_pid);
+        assert!(stranger.has_ended());
+        let of_the_other = watched(other_pid);
         of_the_other.signal(Signal::STOP);
         while !field(other_pid, "State:").starts_with('T') {
             std::thread::yield_now();
         }
-        watched.signal(Signal::TERM);
+        stranger.signal(Signal::TERM);
         assert_eq!(field(other_pid, "ShdPnd:"), "0000000000000000");
-        watched.rouse();
+        stranger.rouse();
         assert!(field(other_pid, "State:").starts_with('T'));
         other.kill().expect("killed");
         reap::until_ended(other_pid);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::*;
+use crate::support::{seccomp, *};
 
 /// The companion of a running vaultexec.
 fn companion(run: &Running) -> libc::pid_t {
@@ -457,4 +457,77 @@ fn where_nothing_can_clean_up_a_lease_ttl_bounds_what_is_left() {
     tenant.wait_for_roles(0);
     tenant.revoke_tokens();
     tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_companion_that_comes_late_signals_nobody_who_has_got_the_childs_pid() {
+    pidns::require();
+    let tenant = Tenant::new(Servers::shared());
+    for refused in [&[][..], &[libc::SYS_pidfd_open]] {
+        let run = tenant
+            .command_without_secret()
+            .env("VAULT_ROLE_ID", tenant.role_id())
+            .args(["--secret-id-file", "-", "--stop-timeout", "100ms"])
+            .child(Probe::ignore_term());
+        // Not as PID 1, which has no companion.
+        let script = format!(
+            "echo in; exec 3<&0; {} <&3 & wait; exec sleep 1000",
+            run.shell_line()
+        );
+        let run = run.replaced_by("sh").args(["-c", &script]);
+        // It reaps the child, whose number is free then.
+        let run = run.under(["tini", "--"]);
+        let run = seccomp::refusing(pidns::as_pid_1(run), refused, libc::ENOSYS);
+        let mut running = run.stdin_piped().spawn();
+        running.wait_for_line("in");
+        let vaultexec = poll_until(Duration::from_secs(60), || {
+            let shell = *procfs::children(pidns::pid_1(&running)).first()?;
+            procfs::children(shell).first().copied()
+        })
+        .expect("no vaultexec");
+        let companion = poll_until(Duration::from_secs(60), || {
+            let named = |pid: &libc::pid_t| {
+                procfs::status_field(*pid, "Name").as_deref() == Some(procfs::COMPANION)
+            };
+            procfs::all_children(vaultexec).into_iter().find(named)
+        })
+        .expect("no companion");
+        assert!(signals::kill(companion, libc::SIGSTOP));
+        running.say(&tenant.secret_id());
+        running.close_stdin();
+        let pid: i32 = pid_in(&running.wait_for_line("ready"));
+        let child = procfs::children(vaultexec)[0];
+        assert!(signals::kill(vaultexec, libc::SIGKILL));
+        assert!(signals::kill(child, libc::SIGKILL));
+        let reaped = || procfs::state(child).is_none().then_some(());
+        poll_until(Duration::from_secs(60), reaped).expect("a zombie");
+        // The kernel is made to give the next process of the namespace the number that the child had.
+        let script = format!(
+            "echo in; read -r go; echo {} > /proc/sys/kernel/ns_last_pid; '{}' signals",
+            pid - 1,
+            Probe::path().display()
+        );
+        let as_root = nix::unistd::geteuid().is_root();
+        let mut stranger = Run::of("nsenter")
+            .args(if as_root {
+                &["-t"][..]
+            } else {
+                &["-U", "--preserve-credentials", "-t"]
+            })
+            .args([&companion.to_string(), "-p", "-m", "sh", "-c", &script])
+            .stdin_piped()
+            .spawn();
+        stranger.wait_for_line("in");
+        stranger.say("go");
+        assert_eq!(pid_in(&stranger.wait_for_line("ready")), pid);
+        assert!(signals::kill(companion, libc::SIGCONT));
+        wait_until_gone(companion, "the companion");
+        stranger.say("ping");
+        assert_eq!(stranger.next_line(), "pong", "a stranger was signalled");
+        stranger.say("exit 0");
+        stranger.wait().assert_code(0);
+        tenant.assert_nothing_left();
+        assert!(signals::kill(pidns::pid_1(&running), libc::SIGKILL));
+        running.wait();
+    }
 }

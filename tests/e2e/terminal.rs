@@ -268,6 +268,59 @@ fn a_stop_signal_sent_to_vaultexec_stops_both_and_cont_resumes_both_without_a_te
 }
 
 #[test]
+fn a_child_that_is_continued_or_killed_by_itself_takes_vaultexec_along() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().child(Probe::signals_but(&["TSTP"]));
+    let mut running = run.place(Place::Group).stdin_piped().spawn();
+    let line = running.wait_for_line("ready");
+    let child: i32 = line.strip_prefix("ready ").unwrap().parse().unwrap();
+    for signal in [libc::SIGSTOP, libc::SIGTSTP] {
+        assert!(signals::kill(child, signal));
+        running.wait_state(running.pid(), 'T');
+        assert!(signals::kill(child, libc::SIGCONT));
+        running.wait_state(running.pid(), 'S');
+        let ours = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(Probe::next_signal(&running), ("CONT".to_owned(), ours));
+        running.say("ping");
+        assert_eq!(running.next_line(), "pong", "it was continued once");
+    }
+    assert!(signals::kill(child, libc::SIGSTOP));
+    running.wait_state(running.pid(), 'T');
+    assert!(signals::kill(child, libc::SIGKILL));
+    running
+        .wait()
+        .assert_killed_by(libc::SIGKILL)
+        .assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_job_whose_child_alone_is_continued_goes_on_in_the_background() {
+    let tenant = Tenant::new(Servers::shared());
+    let job = Job::start(
+        tenant.command().child(Probe::signals_but(&["TSTP"])),
+        "",
+        "",
+    );
+    let (child, vaultexec) = (job.ready(), job.vaultexec());
+    job.pty.type_keys(CTRL_Z);
+    job.pty.wait_for("Stopped");
+    job.wait_both([child, vaultexec], 'T');
+    assert!(signals::kill(child, libc::SIGCONT));
+    job.shell.wait_state(vaultexec, 'S');
+    assert_eq!(job.pty.foreground_group(), job.shell.pid());
+    signals::kill(child, libc::SIGTERM);
+    job.pty.wait_for("TERM pid=");
+    job.pty.type_line("fg");
+    job.pty.wait_for("signals");
+    job.pty.type_line("exit 2");
+    job.pty.wait_for("$ ");
+    job.assert_last_code(2);
+    job.end();
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_cont_right_behind_a_stop_signal_leaves_both_running() {
     let tenant = Tenant::new(Servers::shared());
     let but = ["TSTP", "CONT"];
