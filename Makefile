@@ -4,10 +4,10 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test build bench lint scripts soak tools clean
+.PHONY: help demo test test-static build bench lint scripts soak tools clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## See what vaultexec does, on a real Vault and a real database of its own (half a minute after the build)
 	@bash scripts/demo.sh
@@ -15,8 +15,11 @@ demo: ## See what vaultexec does, on a real Vault and a real database of its own
 test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
 
-build: ## The release binary: target/release/vaultexec
-	$(CARGO) build --release --locked
+test-static: tools build ## All end-to-end tests again, against the release binary
+	VAULTEXEC_TEST_BINARY=$${CARGO_TARGET_DIR:-target}/dist/vaultexec RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test e2e
+
+build: ## The release binary, static: target/dist/vaultexec
+	@sh scripts/build.sh
 
 bench: ## Measure time and memory against the same HTTP calls made bare
 	@bash scripts/bench.sh

@@ -10,8 +10,8 @@ trap 'exit 130' INT TERM HUP
 bash "$root/scripts/tools.sh" servers
 binary=${VAULTEXEC-}
 if [ -z "$binary" ]; then
-    (cd "$root" && cargo build --release --locked)
-    binary=${CARGO_TARGET_DIR:-$root/target}/release/vaultexec
+    sh "$root/scripts/build.sh"
+    binary=${CARGO_TARGET_DIR:-$root/target}/dist/vaultexec
 fi
 forget_callers_settings
 start_servers

@@ -45,8 +45,8 @@ prepare() {
     local binary=${VAULTEXEC-}
     if [ -z "$binary" ]; then
         step "Building vaultexec"
-        (cd "$root" && cargo build --release --locked)
-        binary=${CARGO_TARGET_DIR:-$root/target}/release/vaultexec
+        sh "$root/scripts/build.sh"
+        binary=${CARGO_TARGET_DIR:-$root/target}/dist/vaultexec
     fi
     [ -x "$binary" ] || fail "there is no vaultexec at $binary"
     vaultexec_binary=$(cd "$(dirname "$binary")" && pwd)/$(basename "$binary")

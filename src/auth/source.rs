@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use zeroize::Zeroizing;
 
 use crate::environment::{Environment as _, Inherited};
-use crate::error::Problem;
+use crate::error::{Problem, cannot_read};
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.
@@ -140,10 +140,6 @@ impl Source {
         }
         Ok(Secret::from(text))
     }
-}
-
-fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    format!("cannot read {}: {error}", path.display())
 }
 
 fn bounded(source: impl std::io::Read) -> std::io::Result<Zeroizing<Vec<u8>>> {

@@ -2,8 +2,10 @@
 
 pub mod hints;
 mod problem;
+mod unreadable;
 
 pub use problem::Problem;
+pub use unreadable::cannot_read;
 
 use std::fmt;
 use std::path::PathBuf;

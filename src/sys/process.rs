@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Pid as NixPid, geteuid, getpgid, getpgrp, getpid, getppid, getsid};
+use nix::unistd::{Pid as NixPid, getegid, geteuid, getpgid, getpgrp, getpid, getppid, getsid};
 
 use super::mask;
 use super::reap::Pid;
@@ -41,6 +41,12 @@ pub fn parent() -> Watched {
 #[must_use]
 pub fn user() -> u32 {
     geteuid().as_raw()
+}
+
+/// The group that files are opened as.
+#[must_use]
+pub fn group() -> u32 {
+    getegid().as_raw()
 }
 
 /// The user that another process runs as.

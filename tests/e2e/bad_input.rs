@@ -2,6 +2,7 @@
 
 use crate::support::folder::Folder;
 use crate::support::*;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 const SAY: [&str; 2] = ["echo", "ran"];
@@ -130,7 +131,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ("VAULTEXEC_ON_EXPIRY", "signal:NOPE", "not a signal"),
         ("VAULTEXEC_STOP_SIGNAL", "NOPE", "not a signal"),
         ("VAULTEXEC_STOP_TIMEOUT", "never", "such as 30s"),
-        ("VAULTEXEC_KILL_AFTER", "0", "0.1"),
+        ("VAULTEXEC_KILL_AFTER", "0", "100ms"),
         ("VAULTEXEC_START_TIMEOUT", "1 fortnight", "such as 30s"),
         ("VAULTEXEC_START_TIMEOUT", "1ms", "100ms"),
         ("VAULTEXEC_REVOKE_TIMEOUT", "x", "such as 30s"),
@@ -261,6 +262,47 @@ fn a_secrets_file_that_is_missing_is_told_with_the_rest_and_before_the_command()
     let run = missing().env("VAULT_SECRET_ID_FILE", &pipe);
     let run = assert_told(run, &["VAULT_ROLE_ID_FILE"]);
     assert!(!run.err().contains("SECRET_ID"), "{run}");
+}
+
+/// A run that meets rights as anybody does: root's own say over files is dropped.
+fn bound_by_rights(run: Run) -> Run {
+    if nix::unistd::geteuid().is_root() {
+        run.under(["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+    } else {
+        run
+    }
+}
+
+#[test]
+fn a_secrets_file_that_may_not_be_read_is_told_with_its_owner_its_mode_and_the_user_who_asks() {
+    let folder = Folder::new().unwrap();
+    let hidden = folder.path().join("hidden");
+    std::fs::create_dir(&hidden).unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "hunter2").unwrap();
+    let closed = std::fs::Permissions::from_mode(0o000);
+    std::fs::set_permissions(&file, closed.clone()).unwrap();
+    std::fs::set_permissions(&hidden, closed).unwrap();
+    let us = format!(
+        "{}:{}",
+        nix::unistd::geteuid(),
+        nix::unistd::getegid().as_raw()
+    );
+    let inside = hidden.join("secret");
+    for (path, named) in [
+        (&file, "it".to_owned()),
+        (&inside, hidden.display().to_string()),
+    ] {
+        let told = format!(
+            "VAULT_SECRET_ID_FILE: cannot read {}: permission denied; {named} belongs to {us} with mode 0000, \
+             and vaultexec runs as {us}",
+            path.display()
+        );
+        let run = sound().env_remove("VAULT_SECRET_ID");
+        let run = bound_by_rights(run.env("VAULT_SECRET_ID_FILE", path));
+        let run = assert_told(run, &[&told]);
+        assert_eq!(run.err().lines().count(), 1, "{run}");
+    }
 }
 
 #[test]

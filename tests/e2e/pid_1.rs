@@ -126,7 +126,7 @@ fn revoke_by_hand(tenant: &Tenant) {
 fn nested(tenant: &Tenant, child: Vec<String>) -> Run {
     let run = tenant.command();
     let run = run.args(["--keep-env", "VAULT_ROLE_ID,VAULT_SECRET_ID"]);
-    let inner = vec![env!("CARGO_BIN_EXE_vaultexec").to_owned(), "--".to_owned()];
+    let inner = vec![Run::binary(), "--".to_owned()];
     run.child([inner, child].concat())
 }
 

@@ -61,7 +61,18 @@ type Hook = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
 impl Run {
     /// The product.
     pub fn vaultexec() -> Self {
-        Self::of(env!("CARGO_BIN_EXE_vaultexec"))
+        Self::of(Self::binary())
+    }
+
+    /// The path of the product: cargo's own build, unless VAULTEXEC_TEST_BINARY names another one.
+    pub fn binary() -> String {
+        let Ok(named) = std::env::var("VAULTEXEC_TEST_BINARY") else {
+            return env!("CARGO_BIN_EXE_vaultexec").to_owned();
+        };
+        // Tests change the folder they run in.
+        let path = fs::canonicalize(&named)
+            .unwrap_or_else(|error| panic!("VAULTEXEC_TEST_BINARY={named}: {error}"));
+        path.into_os_string().into_string().unwrap()
     }
 
     /// Any program, e.g. the child alone, to compare.

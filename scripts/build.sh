@@ -1,0 +1,65 @@
+#!/bin/sh
+# Builds the release binary, for `make build`, the Dockerfile and packages alike: static, and the same bytes from any
+# folder and any CARGO_HOME. Puts it into target/dist and says what it made.
+#
+# TARGET=aarch64-unknown-linux-gnu builds for another system than this one, where rustc and a linker for it are there.
+# COMMIT=…  what it is made of, where the folder is no clone.
+#
+# Plain POSIX sh: Alpine's images have no other.
+set -eu
+cd "$(dirname "$0")/.."
+source=$(pwd -P)
+
+fail() { printf '%s\n' "build.sh: $*" >&2; exit 1; }
+command -v cargo >/dev/null || fail "there is no cargo; install Rust (https://rustup.rs)"
+
+about_rustc() { rustc -vV | sed -n "s/^$1: //p"; }
+host=$(about_rustc host)
+target=${TARGET:-$host}
+sysroot=$(cd "$(rustc --print sysroot)" && pwd -P)
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+mkdir -p "$cargo_home"
+cargo_home=$(cd "$cargo_home" && pwd -P)
+target_dir=${CARGO_TARGET_DIR:-target}
+
+check_static_libc() {
+    [ "$target" = "$host" ] || return 0
+    scratch=$(mktemp -d)
+    echo 'int main(void) { return 0; }' >"$scratch/main.c"
+    problem=$(cc -static -o "$scratch/main" "$scratch/main.c" 2>&1) || problem=${problem:-failed}
+    rm -rf "$scratch"
+    [ -z "$problem" ] || fail "cannot link statically: install a C compiler and the C library's static archive (Debian: gcc libc6-dev, Fedora: gcc glibc-static, Alpine: gcc musl-dev). cc says: $problem"
+}
+
+# Paths would tell where it was built, and make every folder's build another one. The standard library's are the ones
+# that it has where its source is not installed.
+build() {
+    RUSTFLAGS="-C target-feature=+crt-static
+        --remap-path-prefix=$source=/vaultexec
+        --remap-path-prefix=$cargo_home=/cargo
+        --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rustc/$(about_rustc commit-hash)" \
+        CARGO_INCREMENTAL=0 cargo build --release --locked --target "$target" --bin vaultexec
+}
+
+# 0711: a process of the user that runs it cannot read what it cannot open, its environment while it starts included.
+keep() {
+    made=$target_dir/dist/vaultexec
+    mkdir -p "$target_dir/dist"
+    cp "$target_dir/$target/release/vaultexec" "$made.part"
+    chmod 0711 "$made.part"
+    mv -f "$made.part" "$made"
+}
+
+commit() {
+    if [ -n "${COMMIT-}" ]; then echo "$COMMIT"; return; fi
+    hash=$(git rev-parse HEAD 2>/dev/null) || { echo unknown; return; }
+    [ -z "$(git status --porcelain 2>/dev/null)" ] || hash="$hash, with changes"
+    echo "$hash"
+}
+
+check_static_libc
+build
+keep
+if readelf -lW "$made" | grep -q INTERP; then fail "$made is not static"; fi
+printf '%-8s %s\n' made "$made" target "$target" linked static size "$(stat -c %s "$made") bytes" commit "$(commit)" \
+    sha256 "$(sha256sum "$made" | cut -d' ' -f1)"
