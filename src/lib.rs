@@ -16,11 +16,9 @@
 mod run;
 
 #[forbid(unsafe_code)]
-mod cli;
-#[forbid(unsafe_code)]
-mod config;
-#[forbid(unsafe_code)]
 mod environment;
+#[forbid(unsafe_code)]
+mod settings;
 #[forbid(unsafe_code)]
 mod vault;
 

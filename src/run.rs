@@ -1,18 +1,16 @@
 //! The story of a run, from the command line to the exit, with the cleaning up on every path.
 
-use std::io::IsTerminal as _;
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
 use std::rc::Rc;
 use std::time::Duration;
 
-use clap::Parser as _;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::LocalSet;
 
 use crate::auth::Method;
-use crate::cli::Cli;
 use crate::companion::Companion;
-use crate::config::{self, Config};
 use crate::environment::{self, Inherited};
 use crate::error::{Error, Problem};
 use crate::exit::{self, Exit};
@@ -20,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::lease::{self, Holdings, Witness};
 use crate::provider::{Invocation, Issuer, Provider, say_what_is_left};
 use crate::report::Reporter;
+use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
@@ -32,22 +31,27 @@ const LAST_READ: Duration = Duration::from_secs(2);
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
-    let cli = match Cli::try_parse_from(environment::arguments()) {
-        Ok(cli) => cli,
+    let (call, flags) = match settings::parse(environment::arguments()) {
+        Ok(parsed) => parsed,
         Err(usage) => return explain_usage(&usage),
     };
-    let report = config::reporting(&cli, &Inherited);
-    start(cli).unwrap_or_else(|error| {
+    let lookup = Lookup::new(&flags, &Inherited);
+    let report = settings::reporting(&lookup);
+    let done = match call {
+        Call::Run(command) => start(lookup, command),
+        Call::PrintConfig => print_config(lookup),
+        Call::Print(text) => Ok(print(&text)),
+    };
+    done.unwrap_or_else(|error| {
         tell(report, &error);
         error.exit()
     })
 }
 
 /// Everything that is done before the first request, which leaves no trace, and then the rest.
-fn start(cli: Cli) -> Result<Exit, Error> {
-    let at_terminal = std::io::stdin().is_terminal();
-    let config = config::gather(&cli, &Inherited, at_terminal).map_err(Error::Config)?;
-    let invocation = Invocation::find(cli.command, &Inherited)?;
+fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
+    let config = gather(lookup)?;
+    let invocation = Invocation::find(command, &Inherited)?;
     // A debugger or a core dump would show the secrets. Where the kernel refuses, we run without.
     let _forbidden = process::forbid_inspection();
     // From here on there are secrets in memory, and soon more threads.
@@ -206,16 +210,30 @@ fn tell(report: Reporter, error: &Error) {
     }
 }
 
-/// What the command line's parser has to say: help goes to standard output, all else does not.
-fn explain_usage(usage: &clap::Error) -> Exit {
-    if !usage.use_stderr() {
-        // A pipe that does not take the text is no reason for another exit code.
-        let _printed = usage.print();
-        return Exit::Code(0);
-    }
-    let text = usage.render().to_string();
-    let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+fn gather(lookup: Lookup<'_>) -> Result<Config, Error> {
+    let at_terminal = std::io::stdin().is_terminal();
+    settings::gather(lookup, at_terminal).map_err(Error::Config)
+}
+
+/// Says what holds; what is wrong or missing is told all the same.
+fn print_config(lookup: Lookup<'_>) -> Result<Exit, Error> {
+    let printed = print(&settings::print(&lookup));
+    gather(lookup)?;
+    Ok(printed)
+}
+
+/// Prints what was asked for in place of a run.
+fn print(text: &str) -> Exit {
+    // A pipe that does not take the text is no reason for another exit code.
+    let _printed = std::io::stdout().write_all(text.as_bytes());
+    Exit::Code(0)
+}
+
+/// What is wrong with the command line.
+fn explain_usage(words: &str) -> Exit {
     // Of the flags nothing is known, so that the variables have to say how.
-    config::reporting(&Cli::default(), &Inherited).error(words, None);
+    let flags = Flags::default();
+    let report = settings::reporting(&Lookup::new(&flags, &Inherited));
+    report.error(words, Some("vaultexec --help has all options"));
     Exit::Code(exit::FAILURE)
 }

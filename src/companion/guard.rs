@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 
 use super::message::{Held, Message};
-use crate::config::Config;
 use crate::lease::{self, Holdings};
 use crate::report::{Format, Level, Reporter};
+use crate::settings::Config;
 use crate::sys::clock::Moment;
 use crate::sys::passing::Receiver;
 use crate::sys::process;

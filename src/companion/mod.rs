@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::config::Config;
 use crate::lease::{Holding, Witness};
 use crate::report::Reporter;
+use crate::settings::Config;
 use crate::sys::apart::{self, Apart};
 use crate::sys::spawn::Child;
 use crate::sys::watched::Named;

@@ -6,10 +6,10 @@ use tokio::sync::Mutex;
 
 use crate::auth::Method;
 use crate::companion::Companion;
-use crate::config::Config;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::lease::{self, Acquisition, Cause, Holding, Holdings};
+use crate::settings::Config;
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Patience};
 

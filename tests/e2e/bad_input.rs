@@ -62,7 +62,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         (
             "VAULT_ADDR",
             "vault:8200",
-            "as in https://vault.example.com:8200",
+            "it has no scheme: https://vault:8200, or http://vault:8200",
         ),
         ("VAULT_ADDR", "https://u:hunter2@h", "a user or a password"),
         ("BAO_ADDR", "unix://relative", "absolute path"),
@@ -149,7 +149,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
             "loud",
             "none of error, warn, info, debug, trace",
         ),
-        ("VAULTEXEC_LOG_FORMAT", "xml", "neither text nor json"),
+        ("VAULTEXEC_LOG_FORMAT", "xml", "none of text, json"),
     ];
     for (name, value, needle) in cases {
         assert_told(sound().env(name, value), &[name, needle]);
@@ -177,7 +177,8 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
 #[test]
 fn a_wrong_flag_is_named_as_the_flag() {
     for (flag, value, needle) in [
-        ("--address", "nonsense", "it is not a URL"),
+        ("--address", "http://", "it is not a URL"),
+        ("--address", "nonsense", "https://nonsense"),
         ("--address", "", "empty"),
         ("--ca-cert", "/nowhere", "cannot read"),
         ("--auth", "token2", "approle"),

@@ -4,27 +4,24 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::value::{Lookup, Value};
+use super::lookup::Lookup;
+use super::row::Setting;
+use super::table::{ADDRESS, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, PROXY_ADDR, VAULT_HTTP_PROXY};
 use crate::vault::{Address, Proxy, is_exempt};
 
-/// Reads one or several addresses, separated by commas.
-pub fn parse_addresses(value: &Value, lookup: &Lookup<'_>) -> Vec<Address> {
-    let mut addresses = Vec::new();
-    for text in value
-        .text
-        .split(',')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
-        match parse_address(text) {
-            Ok(address) => addresses.push(address),
-            Err(words) => lookup.wrong(&value.setting, words),
-        }
+const EXAMPLE: &str = "as in https://vault.example.com:8200";
+
+/// One or several addresses.
+pub fn addresses(lookup: &Lookup<'_>) -> Vec<Address> {
+    let given = lookup.list(&ADDRESS);
+    let named = given.iter().filter(|value| !value.text.is_empty());
+    let parsed: Vec<_> = named
+        .map(|value| parse_address(&value.text).map_err(|words| lookup.wrong(&value.name, words)))
+        .collect();
+    if let (true, Some(value)) = (parsed.is_empty(), given.first()) {
+        lookup.wrong(&value.name, "it names no address");
     }
-    if addresses.is_empty() {
-        lookup.wrong(&value.setting, "it names no address");
-    }
-    addresses
+    parsed.into_iter().filter_map(Result::ok).collect()
 }
 
 fn parse_address(text: &str) -> Result<Address, String> {
@@ -35,24 +32,51 @@ fn parse_address(text: &str) -> Result<Address, String> {
             Err("a unix:// address needs an absolute path, as in unix:///run/vault.sock".to_owned())
         };
     }
-    let example = "as in https://vault.example.com:8200";
-    // What cannot be read is not shown: a password may be in it.
-    let url = Url::parse(text).map_err(|error| format!("it is not a URL, {example}: {error}"))?;
+    if !text.contains("://") {
+        // What may have a password in it is not shown.
+        let shown = if text.contains('@') {
+            "HOST:PORT"
+        } else {
+            text
+        };
+        return Err(format!(
+            "it has no scheme: https://{shown}, or http://{shown} where the server has no TLS"
+        ));
+    }
+    let mut url =
+        Url::parse(text).map_err(|error| format!("it is not a URL, {EXAMPLE}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(
-            "{:?} is not http, https or unix, {example}",
+            "{:?} is not http, https or unix, {EXAMPLE}",
             url.scheme()
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!(
-            "it has a user or a password in it, which the server does not take, {example}"
+            "it has a user or a password in it, which the server does not take, {EXAMPLE}"
         ));
     }
+    trim_page(&mut url);
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("it has a query or a fragment, {example}"));
+        return Err(format!("it has a query or a fragment, {EXAMPLE}"));
     }
     Ok(Address::Tcp(url))
+}
+
+/// Takes away what does not belong to the server's address but to a page of its user interface or to
+/// its API, as in `/ui/vault/secrets` and `/v1`.
+fn trim_page(url: &mut Url) {
+    let path = url.path().trim_end_matches('/').to_owned();
+    if let Some(path) = path.strip_suffix("/v1") {
+        url.set_path(path);
+    } else if let Some((path, _)) = format!("{path}/")
+        .split_once("/ui/")
+        .filter(|(_, page)| page.is_empty() || page.starts_with("vault/"))
+    {
+        url.set_path(path);
+        url.set_query(None);
+        url.set_fragment(None);
+    }
 }
 
 /// What a setting has to be that names a proxy.
@@ -62,37 +86,30 @@ const NOT_A_PROXY: &str = "it is not the URL of a proxy, as in http://proxy.exam
 /// the environment's that cannot be used is wrong only if an address needs it.
 pub fn proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
     let always = lookup
-        .variable("VAULT_PROXY_ADDR")
-        .or_else(|| lookup.variable("VAULT_HTTP_PROXY"));
+        .value(&PROXY_ADDR)
+        .or_else(|| lookup.value(&VAULT_HTTP_PROXY));
     if let Some(value) = always {
         let url = parse_proxy(&value.text);
         if url.is_none() {
-            lookup.wrong(&value.setting, NOT_A_PROXY);
+            lookup.wrong(&value.name, NOT_A_PROXY);
         }
         return url.map_or(Proxy::Direct, Proxy::Always);
     }
-    let either =
-        |upper: &str, lower: &str| lookup.variable(upper).or_else(|| lookup.variable(lower));
-    let except = either("NO_PROXY", "no_proxy")
-        .map(|value| value.text)
-        .unwrap_or_default();
-    let except = exemptions(&except, addresses);
-    let of_scheme = |scheme: &str, value: Option<Value>| {
-        let value = value?;
+    let except = lookup.value(&NO_PROXY).map(|value| value.text);
+    let except = exemptions(&except.unwrap_or_default(), addresses);
+    let of_scheme = |scheme: &str, setting: &Setting| {
+        let value = lookup.value(setting)?;
         let url = parse_proxy(&value.text);
         let mut needing = addresses
             .iter()
             .filter(|address| needs_proxy(address, scheme, &except));
         if let (None, Some(address)) = (&url, needing.next()) {
-            lookup.wrong(
-                &value.setting,
-                format!("{NOT_A_PROXY}; {address} needs one"),
-            );
+            lookup.wrong(&value.name, format!("{NOT_A_PROXY}; {address} needs one"));
         }
         url
     };
-    let http = of_scheme("http", either("HTTP_PROXY", "http_proxy"));
-    let https = of_scheme("https", either("HTTPS_PROXY", "https_proxy"));
+    let http = of_scheme("http", &HTTP_PROXY);
+    let https = of_scheme("https", &HTTPS_PROXY);
     if http.is_none() && https.is_none() {
         return Proxy::Direct;
     }
@@ -158,23 +175,20 @@ fn parse_proxy(text: &str) -> Option<Url> {
 mod tests {
     use super::*;
     use crate::environment::Given;
+    use crate::settings::command_line::Flags;
 
     fn parsed(text: &str) -> (Vec<Address>, Vec<String>) {
-        let environment = Given(vec![]);
-        let lookup = Lookup::new(&environment);
-        let value = Value {
-            text: text.to_owned(),
-            setting: "VAULT_ADDR".to_owned(),
-        };
-        let addresses = parse_addresses(&value, &lookup);
-        (
-            addresses,
-            lookup
-                .into_problems()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        )
+        let (flags, environment) = (Flags::default(), Given(vec![("VAULT_ADDR", text)]));
+        let lookup = Lookup::new(&flags, &environment);
+        let addresses = addresses(&lookup);
+        let problems = lookup.into_problems();
+        let problems = problems.iter().map(ToString::to_string).collect();
+        (addresses, problems)
+    }
+
+    fn proxied(environment: &[(&str, &str)]) -> Proxy {
+        let (flags, environment) = (Flags::default(), Given(environment.to_vec()));
+        proxy(&Lookup::new(&flags, &environment), &[])
     }
 
     #[test]
@@ -188,9 +202,9 @@ mod tests {
     #[test]
     fn wrong_addresses_are_named_without_their_passwords() {
         for text in [
-            "",
             ",",
             "vault:8200",
+            "u:hunter2@vault:8200",
             "ftp://x",
             "https://",
             "unix://relative",
@@ -205,20 +219,19 @@ mod tests {
 
     #[test]
     fn vaults_own_proxy_wins_and_this_host_needs_none() {
-        let environment = Given(vec![
+        let both = [
             ("HTTPS_PROXY", "http://p:1"),
             ("VAULT_HTTP_PROXY", "http://v:2"),
-        ]);
+        ];
         assert_eq!(
-            proxy(&Lookup::new(&environment), &[]),
+            proxied(&both),
             Proxy::Always(Url::parse("http://v:2").expect("a URL"))
         );
-        let environment = Given(vec![("https_proxy", "p:1"), ("NO_PROXY", "example.com")]);
         let Proxy::Environment {
             http,
             https,
             except,
-        } = proxy(&Lookup::new(&environment), &[])
+        } = proxied(&[("https_proxy", "p:1"), ("NO_PROXY", "example.com")])
         else {
             panic!("the environment's");
         };
@@ -232,8 +245,8 @@ mod tests {
     #[test]
     fn a_proxy_of_the_environment_that_cannot_be_used_is_wrong_where_it_is_needed() {
         let told = |addresses: &str, environment: &[(&str, &str)]| {
-            let environment = Given(environment.to_vec());
-            let lookup = Lookup::new(&environment);
+            let (flags, environment) = (Flags::default(), Given(environment.to_vec()));
+            let lookup = Lookup::new(&flags, &environment);
             let found = proxy(&lookup, &parsed(addresses).0);
             let problems: Vec<_> = lookup.into_problems();
             (

@@ -1,15 +1,27 @@
-//! Flags and environment, made into a checked [`Config`]. Touches the network never, and the file
-//! system only for certificates; secrets are named here and looked for, and read later.
+//! Flags, environment and a file, made into a checked [`Config`] by one table. Touches the network
+//! never, and the file system only for that file and for certificates; secrets are named here and
+//! looked for, and read later.
 
 mod address;
 mod approle;
-mod bounds;
+mod command_line;
+mod completions;
+mod file;
+mod forms;
 mod gather;
+mod help;
+mod lookup;
+mod man;
+mod nearest;
+mod print;
+mod row;
 mod server;
-mod value;
+mod table;
 
+pub use command_line::{Call, Flags, parse};
 pub use gather::{gather, reporting};
-
+pub use lookup::Lookup;
+pub use print::print;
 use std::time::Duration;
 
 use crate::auth::AuthSettings;

@@ -1,0 +1,113 @@
+//! What AppRole needs: every form in which the role id and the secret id can be given.
+
+use std::path::PathBuf;
+
+use super::forms;
+use super::lookup::{Layer, Lookup, Value};
+use super::row::{Form, Setting};
+use super::table::{
+    AUTH, AUTH_MOUNT, REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE,
+    WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
+};
+use crate::auth::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
+
+/// The settings of the login, if they are sound.
+pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
+    lookup.parsed(&AUTH, |text| match text {
+        "approle" => Ok(()),
+        _ => Err(forms::no_choice(text, &AUTH)),
+    })?;
+    // One that is wrong is told, and what else is wrong is looked for all the same.
+    let mount = lookup.api_path(&AUTH_MOUNT);
+    let mount = mount.unwrap_or_else(|| "approle".to_owned());
+    let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
+    let role_id = role_id(lookup);
+    let secret_id = secret_id(lookup, creation_path(lookup, &mount));
+    let secret_source = secret_id.as_ref().and_then(SecretIdSettings::source);
+    for source in role_id.iter().chain(secret_source) {
+        if let Err(problem) = source.check() {
+            lookup.wrong(problem.setting, problem.words);
+        }
+    }
+    let from_stdin = |source: &Source| matches!(source, Source::StandardInput { .. });
+    if role_id.as_ref().is_some_and(from_stdin) && secret_source.is_some_and(from_stdin) {
+        lookup.wrong(
+            role_id.as_ref().map_or("", Source::setting),
+            "standard input can hold the role id or the secret id, not both",
+        );
+    }
+    let remove_file = lookup.switch(&REMOVE_SECRET_ID_FILE);
+    Some(AuthSettings::AppRole(AppRoleSettings {
+        mount,
+        role_id: role_id?,
+        secret_id: secret_id?,
+        remove_file,
+    }))
+}
+
+fn role_id(lookup: &Lookup<'_>) -> Option<Source> {
+    let Some((setting, value)) = lookup.one_of(&[&ROLE_ID, &ROLE_ID_FILE]) else {
+        if lookup.is_missing(&ROLE_ID) && lookup.is_missing(&ROLE_ID_FILE) {
+            lookup.wrong(
+                "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
+                "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it",
+            );
+        }
+        return None;
+    };
+    Some(source(setting, value))
+}
+
+fn creation_path(lookup: &Lookup<'_>, mount: &str) -> CreationPath {
+    let any = CreationPath::AnyRoleOf {
+        mount: mount.to_owned(),
+    };
+    lookup
+        .api_path(&WRAPPING_PATH)
+        .map_or(any, CreationPath::Exactly)
+}
+
+/// The one form of the secret id that was meant. A flag wins over a variable of the other form.
+fn secret_id(lookup: &Lookup<'_>, creation_path: CreationPath) -> Option<SecretIdSettings> {
+    let plain = lookup.one_of(&[&SECRET_ID_FILE, &SECRET_ID]);
+    let wrapped = lookup.one_of(&[&WRAPPED_SECRET_ID_FILE, &WRAPPED_SECRET_ID]);
+    let wrapped_wins = match (&plain, &wrapped) {
+        (None, None) => return Some(SecretIdSettings::None),
+        (Some((_, plain)), Some((_, wrapped))) if plain.layer == wrapped.layer => {
+            lookup.wrong(
+                format!("{} and {}", plain.name, wrapped.name),
+                "the secret id is given twice, plain and wrapped: give one of them",
+            );
+            return None;
+        }
+        (Some((_, plain)), Some((_, wrapped))) => wrapped.layer < plain.layer,
+        (plain, _) => plain.is_none(),
+    };
+    let (setting, value) = if wrapped_wins { wrapped } else { plain }?;
+    let source = source(setting, value);
+    Some(if wrapped_wins {
+        SecretIdSettings::Wrapped {
+            source,
+            creation_path,
+        }
+    } else {
+        SecretIdSettings::Plain(source)
+    })
+}
+
+/// Where a value is read from, later.
+fn source(setting: &Setting, value: Value) -> Source {
+    let Value { text, layer, name } = value;
+    match setting.form {
+        Form::File(_) if text == "-" => Source::StandardInput { setting: name },
+        Form::File(_) => Source::File {
+            setting: name,
+            path: PathBuf::from(text),
+        },
+        _ if layer == Layer::Variable => Source::Variable(name),
+        _ => Source::Flag {
+            setting: name,
+            value: text,
+        },
+    }
+}

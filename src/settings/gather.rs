@@ -1,0 +1,161 @@
+//! Every setting, checked, as the rest of the program needs it.
+
+use super::Config;
+use super::approle::auth;
+use super::forms;
+use super::lookup::{Layer, Lookup};
+use super::server::vault;
+use super::table::{
+    CLEAR_ENV, CREDS, DATABASE_URL, INHERITED_DATABASE_URL, KEEP_ENV, KILL_AFTER, LEASE_TTL,
+    LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET, REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL,
+    STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
+};
+use crate::child_environment;
+use crate::error::Problem;
+use crate::postgres::Base;
+use crate::report::{Format, Level, Reporter};
+use crate::supervise::OnExpiry;
+
+/// Checks every setting. `at_terminal` says whether standard input is one.
+///
+/// # Errors
+/// Everything that is wrong or missing.
+pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Problem>> {
+    let start_timeout = lookup.duration(&START_TIMEOUT).unwrap_or_default();
+    let report = reporting(&lookup);
+    let vault = vault(&lookup, start_timeout);
+    let auth = auth(&lookup);
+    let creds = creds(&lookup);
+    let base = base(&lookup);
+    let on_expiry = on_expiry(&lookup, at_terminal);
+    let lease_ttl = lookup.duration(&LEASE_TTL);
+    let stop_signal = lookup.parsed(&STOP_SIGNAL, forms::stop_signal);
+    let stop_timeout = lookup.duration(&STOP_TIMEOUT).unwrap_or_default();
+    let kill_after = lookup.duration(&KILL_AFTER);
+    let revoke_timeout = lookup.duration(&REVOKE_TIMEOUT).unwrap_or_default();
+    let revoke = !lookup.switch(&NO_REVOKE);
+    let strict_revoke = lookup.switch(&STRICT_REVOKE);
+    if strict_revoke && !revoke {
+        lookup.wrong(
+            format!("{NO_REVOKE} and {STRICT_REVOKE}"),
+            "one leaves the lease, the other insists on its revocation: give one of them",
+        );
+    }
+    let child_environment = child_environment::Rules {
+        keep: names(&lookup),
+        clear: lookup.switch(&CLEAR_ENV),
+    };
+    let problems = lookup.into_problems();
+    match (auth, creds, stop_signal) {
+        (Some(auth), Some(creds), Some(stop_signal)) if problems.is_empty() => Ok(Config {
+            vault,
+            auth,
+            creds,
+            base,
+            child_environment,
+            on_expiry,
+            lease_ttl,
+            stop_signal,
+            stop_timeout,
+            kill_after,
+            start_timeout,
+            revoke_timeout,
+            revoke,
+            strict_revoke,
+            report,
+        }),
+        _ => Err(problems),
+    }
+}
+
+/// What is logged, and how; as far as the settings are sound.
+pub fn reporting(lookup: &Lookup<'_>) -> Reporter {
+    let level = lookup.parsed(&LOG_LEVEL, |text| {
+        let name = text.to_ascii_lowercase();
+        let level = Level::ALL.into_iter().find(|level| level.name() == name);
+        level.ok_or_else(|| forms::no_choice(text, &LOG_LEVEL))
+    });
+    let level = level.unwrap_or(Level::Warn);
+    let (quiet, verbose) = (lookup.count(&QUIET), lookup.count(&VERBOSE));
+    if quiet > 0 && verbose > 0 {
+        lookup.wrong(format!("{QUIET} and {VERBOSE}"), "give only one of them");
+    }
+    // More is asked for by -v, so that it never makes less of a level.
+    let level = match (quiet, verbose) {
+        (0, 0) => level,
+        (0, 1) => level.max(Level::Info),
+        (0, 2) => level.max(Level::Debug),
+        (0, _) => Level::Trace,
+        _ => Level::Error,
+    };
+    let format = lookup.parsed(&LOG_FORMAT, |text| match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err(forms::no_choice(text, &LOG_FORMAT)),
+    });
+    Reporter {
+        level,
+        format: format.unwrap_or(Format::Text),
+    }
+}
+
+fn creds(lookup: &Lookup<'_>) -> Option<String> {
+    if lookup.is_missing(&CREDS) {
+        lookup.wrong(
+            CREDS.to_string(),
+            "it is missing: the path that is read for credentials, as in database/creds/app-role",
+        );
+    }
+    lookup.parsed(&CREDS, forms::creds_path)
+}
+
+fn base(lookup: &Lookup<'_>) -> Option<Base> {
+    let ours = lookup.value(&DATABASE_URL);
+    let value = ours.or_else(|| lookup.value(&INHERITED_DATABASE_URL))?;
+    if value.layer != Layer::Variable && forms::holds_password(&value.text) {
+        let words = match value.layer {
+            Layer::Flag => "there is a password in it, which everybody on the host can read there",
+            _ => "there is a password in it, and no secret is taken from this file",
+        };
+        lookup.wrong(
+            value.name,
+            format!("{words}: leave it out, the credentials from the server take its place"),
+        );
+        return None;
+    }
+    let base = Base::parse(&value.text);
+    base.map_err(|words| lookup.wrong(value.name, words)).ok()
+}
+
+fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {
+    let given = lookup.parsed(&ON_EXPIRY, |text| match text {
+        "restart" => Ok(OnExpiry::Restart),
+        "stop" => Ok(OnExpiry::Stop),
+        "warn" => Ok(OnExpiry::Warn),
+        other => match other.strip_prefix("signal:") {
+            Some(name) => forms::signal(name).map(OnExpiry::Signal),
+            None => Err(forms::no_choice(other, &ON_EXPIRY)),
+        },
+    });
+    given.unwrap_or(if at_terminal {
+        OnExpiry::Warn
+    } else {
+        OnExpiry::Restart
+    })
+}
+
+/// Names of variables, or prefixes of names that end in `*`.
+fn names(lookup: &Lookup<'_>) -> Vec<String> {
+    let given = lookup.list(&KEEP_ENV).into_iter();
+    let given = given.filter(|value| !value.text.is_empty());
+    given
+        .filter_map(|value| {
+            let name = forms::name_or_prefix(&value.text);
+            name.map_err(|words| lookup.wrong(value.name, words)).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;

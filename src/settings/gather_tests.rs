@@ -1,0 +1,327 @@
+use super::super::command_line::Flags;
+use super::super::row::{Form, Setting};
+use super::super::table::{self, ALL};
+use super::*;
+use crate::environment::Given;
+
+fn gathered(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {
+    let (flags, environment) = (Flags::of(arguments), Given(environment.to_vec()));
+    gather(Lookup::new(&flags, &environment), false).map_err(|problems| {
+        let lines = problems.iter().map(|problem| format!("{problem}\n"));
+        lines.collect()
+    })
+}
+
+const NEEDED: [(&str, &str); 2] = [
+    ("VAULT_ROLE_ID", "r"),
+    ("VAULTEXEC_CREDS", "database/creds/x"),
+];
+
+fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [more, &NEEDED].concat()
+}
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+
+/// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
+/// a sound value would take more than this.
+const EFFECTS: [(&Setting, &str, &str); 41] = [
+    (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
+    (
+        &table::NAMESPACE,
+        "teams/one",
+        "namespace: Some(\"teams/one\")",
+    ),
+    (&table::CA_CERT, "/nowhere/x", ": cannot read /nowhere/x"),
+    (&table::CA_CERT_BYTES, PEM, "authorities: Some("),
+    (&table::CA_PATH, "/nowhere/x", ": cannot read /nowhere/x"),
+    (
+        &table::CLIENT_CERT,
+        "/nowhere/x",
+        ": cannot read /nowhere/x",
+    ),
+    (&table::CLIENT_KEY, "/nowhere/x", ": cannot read /nowhere/x"),
+    (
+        &table::TLS_SERVER_NAME,
+        "vault",
+        "server_name: Some(\"vault\")",
+    ),
+    (&table::TLS_SKIP_VERIFY, "t", "skip_verify: true"),
+    (&table::CLIENT_TIMEOUT, "5", " timeout: 5s"),
+    (&table::MAX_RETRIES, "0", "max_retries: Some(0)"),
+    (&table::DISABLE_REDIRECTS, "TRUE", "follow_redirects: false"),
+    (&table::PROXY_ADDR, "http://p:1", "proxy: Always("),
+    (&table::VAULT_HTTP_PROXY, "p:2", "proxy: Always("),
+    (&table::HTTPS_PROXY, "http://p:1", "proxy: Environment("),
+    (&table::HTTP_PROXY, "http://p:1", "proxy: Environment("),
+    (&table::AUTH, "kerberos", ": \"kerberos\" is not approle"),
+    (
+        &table::AUTH_MOUNT,
+        "auth/team/approle/",
+        "mount: \"team/approle\"",
+    ),
+    (&table::ROLE_ID, "q", "role_id: "),
+    (
+        &table::ROLE_ID_FILE,
+        "/nowhere/x",
+        ": cannot read /nowhere/x",
+    ),
+    (&table::SECRET_ID, "s", "secret_id: Plain(Variable("),
+    (
+        &table::SECRET_ID_FILE,
+        "-",
+        "secret_id: Plain(StandardInput",
+    ),
+    (
+        &table::WRAPPED_SECRET_ID,
+        "w",
+        "secret_id: Wrapped { source: Variable(",
+    ),
+    (
+        &table::WRAPPED_SECRET_ID_FILE,
+        "-",
+        "secret_id: Wrapped { source: StandardInput",
+    ),
+    (&table::WRAPPING_PATH, "a//b", ": \"a//b\" is not a path"),
+    (&table::REMOVE_SECRET_ID_FILE, "true", "remove_file: true"),
+    (
+        &table::CREDS,
+        "database/static-creds/app",
+        "creds: \"database/static-creds/app\"",
+    ),
+    (&table::DATABASE_URL, "postgresql://h/app", "path: \"/app\""),
+    (
+        &table::INHERITED_DATABASE_URL,
+        "postgresql://h/app",
+        "path: \"/app\"",
+    ),
+    (&table::LEASE_TTL, "5m", "lease_ttl: Some(300s)"),
+    (&table::ON_EXPIRY, "signal:USR1", "on_expiry: Signal("),
+    (
+        &table::KEEP_ENV,
+        " A , LC_*,,*",
+        "keep: [\"A\", \"LC_*\", \"*\"]",
+    ),
+    (&table::CLEAR_ENV, "1", "clear: true"),
+    (
+        &table::STOP_SIGNAL,
+        "CONT",
+        ": SIGCONT does not end a program",
+    ),
+    (&table::STOP_TIMEOUT, "0", "stop_timeout: 0ns"),
+    (&table::KILL_AFTER, "1m", "kill_after: Some(60s)"),
+    (&table::START_TIMEOUT, "1m30s", "start_timeout: 90s"),
+    (&table::REVOKE_TIMEOUT, "7", "revoke_timeout: 7s"),
+    (&table::NO_REVOKE, "T", " revoke: false"),
+    (&table::STRICT_REVOKE, "True", "strict_revoke: true"),
+    (&table::LOG_FORMAT, "json", "format: Json"),
+];
+
+/// What has a test of its own.
+const OTHERS: [&Setting; 3] = [&table::NO_PROXY, &table::LOG_LEVEL, &table::CONFIG];
+
+#[test]
+fn every_row_has_its_effect_in_every_layer_it_has() {
+    let said = |flags: &[&str], environment: &[(&str, &str)]| match gathered(flags, environment) {
+        Ok(config) => format!("{config:?}"),
+        Err(problems) => problems,
+    };
+    let default = said(&[], &with(&[]));
+    for (setting, value, effect) in EFFECTS {
+        // Only the other form of the role id would be in its way.
+        let mut needed = NEEDED.to_vec();
+        needed.retain(|(name, _)| !(*setting == table::ROLE_ID_FILE && *name == "VAULT_ROLE_ID"));
+        for variable in setting.variables() {
+            let environment = [&[(variable.as_str(), value)], &needed[..]].concat();
+            let said = said(&[], &environment);
+            assert!(said.contains(effect), "{variable}={value}: {said}");
+        }
+        if let Some(flag) = setting.flag {
+            let flag = format!("--{flag}");
+            let flags = match setting.form {
+                Form::Switch => vec![flag.as_str()],
+                _ => vec![flag.as_str(), value],
+            };
+            let said = said(&flags, &needed);
+            assert!(said.contains(effect), "{flags:?}: {said}");
+        }
+        assert!(
+            *setting == table::ROLE_ID || !default.contains(effect),
+            "{effect}"
+        );
+    }
+    let tested = EFFECTS.iter().map(|(setting, ..)| *setting).chain(OTHERS);
+    let tested: Vec<_> = tested.collect();
+    for setting in ALL.iter().filter(|setting| setting.variable.is_some()) {
+        assert!(tested.contains(setting), "{setting}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_table() {
+    let config = format!("{:?}", gathered(&[], &with(&[])).expect("valid"));
+    for said in [
+        "addresses: [Tcp(",
+        "Some(Ipv4(127.0.0.1)), port: Some(8200), path: \"/\"",
+        "namespace: None",
+        "authorities: None, identity: None, server_name: None, skip_verify: false",
+        "proxy: Direct, timeout: 60s, connect_timeout: 5s, max_retries: None, follow_redirects: true",
+        "mount: \"approle\"",
+        "secret_id: None, remove_file: false",
+        "base: None",
+        "keep: [], clear: false",
+        "on_expiry: Restart, lease_ttl: None",
+        "stop_timeout: 10s, kill_after: None, start_timeout: 30s, revoke_timeout: 5s, revoke: true, strict_revoke: false",
+        "level: Warn, format: Text",
+    ] {
+        assert!(config.contains(said), "{said} in\n{config}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_together() {
+    let environment = [
+        ("VAULT_ADDR", "nonsense"),
+        ("VAULT_SKIP_VERIFY", "maybe"),
+        ("VAULTEXEC_STOP_SIGNAL", "NOPE"),
+        ("VAULT_CACERT", "/nowhere/ca.pem"),
+        ("VAULT_WRAPPED_SECRET_ID_FILE", "/nowhere/token"),
+        ("VAULTEXEC_CRED", "x"),
+    ];
+    let problems = gathered(&["--start-timeout", "soon", "-q", "-v"], &environment);
+    let problems = problems.expect_err("wrong on purpose");
+    let told = [
+        "VAULTEXEC_CRED: there is no such variable; did you mean VAULTEXEC_CREDS?",
+        "VAULT_ADDR: ",
+        "VAULT_SKIP_VERIFY: ",
+        "VAULTEXEC_STOP_SIGNAL: ",
+        "VAULT_CACERT: cannot read /nowhere/ca.pem",
+        "VAULT_WRAPPED_SECRET_ID_FILE: cannot read /nowhere/token: No such file",
+        "--start-timeout: ",
+        "--quiet and --verbose: give only one",
+        "VAULT_ROLE_ID, VAULT_ROLE_ID_FILE): the role id is missing",
+        "--creds (VAULTEXEC_CREDS): it is missing",
+    ];
+    for needle in told {
+        assert!(problems.contains(needle), "{needle} in\n{problems}");
+    }
+    assert_eq!(
+        problems.lines().count(),
+        told.len(),
+        "each once:\n{problems}"
+    );
+}
+
+#[test]
+fn a_flag_wins_and_two_forms_of_one_setting_are_refused() {
+    let environment = with(&[("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_FILE", "/f")]);
+    let problems = gathered(&[], &environment).expect_err("ambiguous");
+    assert!(
+        problems.contains("VAULT_SECRET_ID_FILE and VAULT_SECRET_ID: give only one"),
+        "{problems}"
+    );
+    assert!(gathered(&["--secret-id-file", "/etc/passwd"], &environment).is_ok());
+    let environment = with(&[("VAULT_SECRET_ID", "s"), ("BAO_WRAPPED_SECRET_ID", "w")]);
+    let problems = gathered(&[], &environment).expect_err("ambiguous");
+    assert!(
+        problems.contains("BAO_WRAPPED_SECRET_ID: the secret id is given twice"),
+        "{problems}"
+    );
+    let config = gathered(&["--wrapped-secret-id-file", "-"], &environment).expect("the flag wins");
+    let config = format!("{config:?}");
+    assert!(
+        config.contains("Wrapped { source: StandardInput"),
+        "{config}"
+    );
+    assert!(gathered(&["--no-revoke", "--strict-revoke"], &with(&[])).is_err());
+}
+
+#[test]
+fn a_flag_for_the_authorities_wins_over_every_variable() {
+    let variables = [
+        ("VAULT_CACERT", "/nowhere/variable.pem"),
+        ("VAULT_CACERT_BYTES", "no PEM"),
+        ("VAULT_CAPATH", "/nowhere/variable"),
+    ];
+    for (flags, told) in [
+        (
+            &["--ca-path", "/nowhere/flag"][..],
+            "--ca-path: cannot read /nowhere/flag: ",
+        ),
+        (
+            &["--ca-cert", "/nowhere/flag", "--ca-path", "/nowhere/other"],
+            "--ca-cert: cannot read /nowhere/flag: ",
+        ),
+        (&[], "VAULT_CACERT_BYTES: no PEM certificate"),
+    ] {
+        let problems = gathered(flags, &with(&variables)).expect_err("not there");
+        assert!(problems.starts_with(told), "{problems}");
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_read_is_not_called_missing() {
+    let files = with(&[
+        ("VAULT_CLIENT_CERT", "/nowhere/cert"),
+        ("VAULT_CLIENT_KEY", "/etc/passwd"),
+    ]);
+    let problems = gathered(&[], &files).expect_err("not there");
+    assert!(
+        problems.starts_with("VAULT_CLIENT_CERT: cannot read /nowhere/cert: "),
+        "{problems}"
+    );
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+}
+
+#[test]
+fn more_is_never_less() {
+    for (flags, level) in [
+        (&[][..], Level::Warn),
+        (&["-v"], Level::Info),
+        (&["-vv"], Level::Debug),
+        (&["-vvvv"], Level::Trace),
+        (&["--verbose", "--verbose"], Level::Debug),
+        (&["--log-level", "Debug", "-v"], Level::Debug),
+        (&["--log-level", "trace", "-vv"], Level::Trace),
+        (&["--log-level", "error", "-v"], Level::Info),
+        (&["--log-level", "debug", "-q"], Level::Error),
+        (&["--quiet"], Level::Error),
+    ] {
+        let config = gathered(flags, &with(&[])).expect("valid");
+        assert_eq!(config.report.level, level, "{flags:?}");
+    }
+}
+
+#[test]
+fn a_password_where_others_can_read_it_is_refused() {
+    let url = "postgresql://u:hunter2@h/d";
+    let problems = gathered(&["--database-url", url], &with(&[])).expect_err("in argv");
+    assert!(
+        problems.starts_with("--database-url: there is a password in it, which everybody"),
+        "{problems}"
+    );
+    assert!(!problems.contains("hunter2"), "{problems}");
+    assert!(gathered(&[], &with(&[("VAULTEXEC_DATABASE_URL", url)])).is_ok());
+    assert!(gathered(&["--database-url", "postgresql://u@h/d"], &with(&[])).is_ok());
+}
+
+#[test]
+fn the_choices_of_a_row_are_those_that_are_taken() {
+    for setting in ALL {
+        let (Form::Choice(_, choices), Some(flag)) = (setting.form, setting.flag) else {
+            continue;
+        };
+        for choice in choices {
+            let choice = choice.replace("NAME", "HUP");
+            let given = gathered(&[&format!("--{flag}"), &choice], &with(&[]));
+            assert!(given.is_ok(), "{setting} {choice}: {given:?}");
+        }
+        let problems =
+            gathered(&[&format!("--{flag}"), "nope"], &with(&[])).expect_err("no choice");
+        assert!(
+            problems.starts_with(&format!("--{flag}: \"nope\" is n")),
+            "{problems}"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! `--print-config`: what holds, and where each value came from, in the form of the file. No secret.
+
+use super::forms;
+use super::lookup::{Layer, Lookup, Value};
+use super::row::{Fallback, Form, Setting};
+
+/// How wide a setting is before the word on where it came from, unless it is longer.
+const COLUMN: usize = 48;
+
+/// One line a setting.
+#[must_use]
+pub fn print(lookup: &Lookup<'_>) -> String {
+    lookup
+        .all()
+        .filter(|(setting, _)| setting.variable.is_some())
+        .map(|(setting, values)| format!("{}\n", line(setting, &values)))
+        .collect()
+}
+
+fn line(setting: &Setting, values: &[Value]) -> String {
+    let name = match (setting.key(), setting.variable) {
+        (Some(key), _) => key.to_owned(),
+        // The file cannot say it.
+        (None, variable) => format!("# {}", variable.unwrap_or_default()),
+    };
+    let Some(first) = values.first() else {
+        let name = name.trim_start_matches("# ");
+        return match setting.default {
+            Fallback::Depends(words) => format!("# {name}: {words} (default)"),
+            _ => format!("# {name} is not set"),
+        };
+    };
+    let given = match setting.form {
+        Form::Secret => "set, and not shown".to_owned(),
+        Form::Pem => format!("{} bytes", first.text.len()),
+        _ => written(setting, values),
+    };
+    let from = match first.layer {
+        Layer::Default => "default",
+        _ => first.name.as_str(),
+    };
+    format!("{:COLUMN$} # {from}", format!("{name} = {given}"))
+}
+
+/// The value as TOML has it.
+fn written(setting: &Setting, values: &[Value]) -> String {
+    let each = values.iter().map(|value| match setting.form {
+        Form::Switch => {
+            forms::switch(&value.text).map_or_else(|| quoted(&value.text), |on| on.to_string())
+        }
+        Form::Url(_) | Form::List(_) => quoted(&forms::without_password(&value.text)),
+        _ => quoted(&value.text),
+    });
+    let each: Vec<_> = each.collect();
+    match each.as_slice() {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    }
+}
+
+/// A text in quotes. What a terminal would obey is escaped, as JSON and TOML both read it.
+fn quoted(text: &str) -> String {
+    // A text has a form in JSON: this cannot fail.
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let escaped = json.chars().map(|character| {
+        if character.is_control() || matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            format!("\\u{:04x}", u32::from(character))
+        } else {
+            character.to_string()
+        }
+    });
+    escaped.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command_line::Flags;
+    use super::*;
+    use crate::environment::Given;
+
+    fn printed(flags: &[&str], environment: &[(&str, &str)]) -> String {
+        let (flags, environment) = (Flags::of(flags), Given(environment.to_vec()));
+        print(&Lookup::new(&flags, &environment))
+    }
+
+    #[test]
+    fn every_value_is_told_with_where_it_came_from() {
+        let text = printed(
+            &[
+                "--creds",
+                "database/creds/\u{9b}x",
+                "--address",
+                "http://a",
+                "--address",
+                "http://b",
+            ],
+            &[
+                ("VAULTEXEC_NO_REVOKE", "T"),
+                ("BAO_CLIENT_TIMEOUT", "7"),
+                ("VAULTEXEC_KEEP_ENV", "A,B*"),
+            ],
+        );
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        for wanted in [
+            "creds = \"database/creds/\\u009bx\" # --creds",
+            "address = [\"http://a\", \"http://b\"] # --address",
+            "no-revoke = true # VAULTEXEC_NO_REVOKE",
+            "# VAULT_CLIENT_TIMEOUT = \"7\" # BAO_CLIENT_TIMEOUT",
+            "keep-env = [\"A\", \"B*\"] # VAULTEXEC_KEEP_ENV",
+            "stop-timeout = \"10s\" # default",
+            "# namespace is not set",
+            "# kill-after: never (default)",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == wanted),
+                "{wanted} in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_left_out() {
+        let text = printed(
+            &[],
+            &[
+                ("VAULT_SECRET_ID", "hunter2"),
+                ("VAULT_WRAPPED_SECRET_ID", "hunter2"),
+                (
+                    "DATABASE_URL",
+                    "postgresql://u:hunter2@h/d?password=hunter2",
+                ),
+                ("VAULTEXEC_DATABASE_URL", "postgresql://u:hunter2@h/d"),
+                ("VAULT_PROXY_ADDR", "http://u:hunter2@proxy"),
+                ("HTTPS_PROXY", "u:hunter2@proxy"),
+                ("VAULT_ADDR", "https://a,https://u:hunter2@b"),
+            ],
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("# VAULT_SECRET_ID = set, and not shown "),
+            "{text}"
+        );
+        assert!(text.contains("\"postgresql://REDACTED@h/d\""), "{text}");
+    }
+}
