@@ -14,6 +14,8 @@ mod lookup;
 mod man;
 mod nearest;
 mod print;
+#[cfg(test)]
+mod reference_tests;
 mod row;
 mod server;
 mod table;

@@ -84,7 +84,10 @@ fn a_base_url_says_where_the_database_is() {
         format!("postgresql:///appdb?host=127.0.0.1&port={port}"),
         format!("postgresql://127.0.0.1:{port}/appdb?user=old&password=hunter2"),
     ] {
-        assert_both_work(bare().args(["--database-url", &base])).assert_quiet_stderr();
+        // A password is refused where everybody can read it.
+        if !base.contains('@') && !base.contains("password") {
+            assert_both_work(bare().args(["--database-url", &base])).assert_quiet_stderr();
+        }
         assert_both_work(bare().env("VAULTEXEC_DATABASE_URL", &base)).assert_quiet_stderr();
         assert_both_work(bare().env("DATABASE_URL", &base)).assert_quiet_stderr();
     }

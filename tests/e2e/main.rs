@@ -36,6 +36,7 @@ mod revocation_signals;
 mod rotation;
 mod rotation_failures;
 mod rotation_races;
+mod settings;
 mod signals;
 mod soak;
 mod static_roles;
