@@ -234,6 +234,6 @@ fn explain_usage(words: &str) -> Exit {
     // Of the flags nothing is known, so that the variables have to say how.
     let flags = Flags::default();
     let report = settings::reporting(&Lookup::new(&flags, &Inherited));
-    report.error(words, Some("vaultexec --help has all options"));
+    report.error(words, Some(&settings::usage()));
     Exit::Code(exit::FAILURE)
 }

@@ -52,10 +52,19 @@ pub const EXAMPLES: [(&str, &str); 4] = [
     ),
 ];
 
+/// The main way to call vaultexec.
+const MAIN: &str = "vaultexec [OPTIONS] -- COMMAND [ARG]...";
+
+/// What to do about a command line that is wrong.
+#[must_use]
+pub fn usage() -> String {
+    format!("Usage: {MAIN}; vaultexec --help has all options")
+}
+
 /// Every way to call vaultexec.
 #[must_use]
 pub fn usages() -> Vec<String> {
-    let main = "vaultexec [OPTIONS] -- COMMAND [ARG]...".to_owned();
+    let main = MAIN.to_owned();
     let others = SUBCOMMANDS.iter().map(|subcommand| {
         let choices = subcommand.choices.join("|");
         format!("vaultexec {} {choices}", subcommand.name)

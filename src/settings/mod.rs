@@ -22,6 +22,7 @@ mod table;
 
 pub use command_line::{Call, Flags, parse};
 pub use gather::{gather, reporting};
+pub use help::usage;
 pub use lookup::Lookup;
 pub use print::print;
 use std::time::Duration;
