@@ -34,7 +34,7 @@ check_static_libc() {
 # Paths would tell where it was built, and make every folder's build another one. The standard library's are the ones
 # that it has where its source is not installed.
 build() {
-    RUSTFLAGS="-C target-feature=+crt-static
+    VAULTEXEC_COMMIT=$(commit) RUSTFLAGS="-C target-feature=+crt-static
         --remap-path-prefix=$source=/vaultexec
         --remap-path-prefix=$cargo_home=/cargo
         --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rustc/$(about_rustc commit-hash)" \

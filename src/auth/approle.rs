@@ -229,9 +229,10 @@ impl AppRole {
     }
 }
 
-/// A role id or secret id: a bare word.
+/// A role id or secret id: a bare word, of any characters; an object in JSON was meant otherwise.
 fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
-    if secret.expose().trim_start().starts_with('{') {
+    let text = secret.expose();
+    if text.starts_with('{') && crate::vault::Document::parse(text.as_bytes()).is_ok() {
         let hint = "it holds JSON; a bare value is needed, as from `vault write -field=secret_id -f \
                     auth/approle/role/ROLE/secret-id` (a wrapped one belongs in VAULT_WRAPPED_SECRET_ID or \
                     VAULT_WRAPPED_SECRET_ID_FILE)";
@@ -242,7 +243,11 @@ fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
 
 /// A wrapping token: bare, or in the JSON of `vault write -wrap-ttl=… -format=json`.
 fn wrapping_token(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
-    if !secret.expose().trim_start().starts_with('{') {
+    if !secret.expose().is_ascii() {
+        let words = "it holds a character that no token has";
+        return Err(Problem::new(source.setting(), words));
+    }
+    if !secret.expose().starts_with('{') {
         return Ok(secret);
     }
     let document = crate::vault::Document::parse(secret.expose().as_bytes())

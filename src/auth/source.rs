@@ -6,10 +6,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::environment::{Environment as _, Inherited};
-use crate::error::{Problem, cannot_read};
+use crate::error::{Problem, cannot_read, quotes};
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.
@@ -118,22 +119,18 @@ impl Source {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
             return Err(wrong("it is longer than 64 KiB".to_owned()));
         }
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| wrong("it is not text in UTF-8".to_owned()))?
-            .trim();
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| wrong("it is not text in UTF-8".to_owned()))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         if text.is_empty() {
             return Err(wrong("it is empty".to_owned()));
         }
-        if !text.is_ascii() {
-            return Err(wrong(
-                "it holds a character that no id or token has".to_owned(),
-            ));
+        if let Some(words) = quotes(text) {
+            return Err(wrong(words.to_owned()));
         }
-        let json = text.starts_with('{');
-        if text
-            .chars()
-            .any(|character| character.is_control() && !(json && character.is_ascii_whitespace()))
-        {
+        // JSON may be laid out in lines.
+        let json = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        if !json && text.contains(char::is_control) {
             return Err(wrong(
                 "it holds a control character; one line is needed".to_owned(),
             ));
@@ -164,11 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_secret_is_not_part_of_it() {
-        assert_eq!(
-            given(" abc\r\n").map(|secret| secret.expose().clone()),
-            Ok("abc".to_owned())
-        );
+    fn white_space_and_a_mark_of_the_byte_order_around_a_secret_are_not_part_of_it() {
+        for (value, secret) in [
+            (" abc\r\n", "abc"),
+            ("\u{feff}abc\n", "abc"),
+            ("p\u{e4}ssw\u{f6}rd", "p\u{e4}ssw\u{f6}rd"),
+            ("{abc", "{abc"),
+            ("a\"b\"", "a\"b\""),
+        ] {
+            let read = given(value).map(|secret| secret.expose().clone());
+            assert_eq!(read, Ok(secret.to_owned()));
+        }
     }
 
     #[test]
@@ -178,6 +181,9 @@ mod tests {
             "  \n",
             "hunter2\nhunter3",
             "hunter2\0",
+            "\"hunter2\"",
+            "'hunter2'",
+            "{hunter2\nhunter3",
             &"hunter2".repeat(20_000),
         ] {
             let shown = given(value).expect_err("wrong on purpose").to_string();

@@ -4,7 +4,7 @@ pub mod hints;
 mod problem;
 mod unreadable;
 
-pub use problem::Problem;
+pub use problem::{Problem, quotes};
 pub use unreadable::cannot_read;
 
 use std::fmt;

@@ -21,6 +21,16 @@ impl Problem {
     }
 }
 
+/// What is wrong with a value that has a shell's quotes around it, if it has: nobody means them.
+#[must_use]
+pub fn quotes(text: &str) -> Option<&'static str> {
+    let around = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    (around('"') || around('\'')).then_some(
+        "it stands in quotes, which are part of it: take them away (a shell removes them, docker's --env-file does \
+         not)",
+    )
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.setting, self.words)

@@ -11,7 +11,7 @@ use super::lookup::Value;
 use super::nearest::nearest;
 use super::row::{Form, Setting};
 use super::table::ALL;
-use crate::error::Problem;
+use crate::error::{Problem, cannot_read};
 
 /// No file of settings is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -42,22 +42,19 @@ impl File {
 pub fn read(path: &Value) -> (File, Vec<Problem>) {
     match bounded(Path::new(&path.text)) {
         Ok(text) => parse(&path.text, &text),
-        Err(words) => {
-            let words = format!("cannot read {}: {words}", path.text);
-            (File::default(), vec![Problem::new(&path.name, words)])
-        }
+        Err(words) => (File::default(), vec![Problem::new(&path.name, words)]),
     }
 }
 
 fn bounded(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    let read = file.take(LONGEST + 1).read_to_end(&mut bytes);
-    let length = read.map_err(|error| error.to_string())?;
-    if u64::try_from(length).is_ok_and(|length| length > LONGEST) {
-        return Err("it is longer than 1 MiB".to_owned());
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot_read(path, &error))?;
+    if u64::try_from(read).is_ok_and(|length| length > LONGEST) {
+        return Err(format!("{} is longer than 1 MiB", path.display()));
     }
-    String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| format!("{} is not text in UTF-8", path.display()))
 }
 
 /// Takes a file's text apart. What cannot be read is not shown: it may be a secret at a wrong place.

@@ -15,18 +15,6 @@ const OURS: &str = "VAULTEXEC_";
 /// What an outer run sets for its command, which may be vaultexec again.
 const OF_AN_OUTER_RUN: [&str; 2] = ["VAULTEXEC_LEASE_ID", "VAULTEXEC_EXPIRES_AT"];
 
-/// What is wrong with a value that has the quotes of a shell around it.
-pub const QUOTED: &str = "its value stands in quotes, which are part of it: take them away (a shell removes them, \
-     docker's --env-file does not)";
-
-/// Whether a value has the quotes of a shell around it.
-#[must_use]
-pub fn is_quoted(text: &str) -> bool {
-    ['"', '\'']
-        .iter()
-        .any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote))
-}
-
 /// Variables that begin like ours and that no row knows.
 pub fn unknown_variables(all: &[(OsString, OsString)]) -> Vec<Problem> {
     let known: Vec<&str> = ALL.iter().filter_map(|setting| setting.variable).collect();

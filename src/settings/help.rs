@@ -180,17 +180,23 @@ fn name(setting: &Setting) -> &'static str {
     setting.variable.unwrap_or_default()
 }
 
-/// Version, commit and features.
+/// Version, commit and features. The commit is known to `make build` alone: a script that asks for it at
+/// every build would have everything compiled again after each commit.
 #[must_use]
 pub fn version() -> String {
-    let commit = option_env!("VAULTEXEC_COMMIT").map(|commit| format!(" ({commit})"));
+    let commit = option_env!("VAULTEXEC_COMMIT").unwrap_or("unknown");
+    let linked = if cfg!(target_feature = "crt-static") {
+        "static"
+    } else {
+        "dynamic"
+    };
     let Form::Choice(_, methods) = AUTH.form else {
         return String::new();
     };
     format!(
-        "vaultexec {}{}\nlogins: {}\n",
+        "vaultexec {}\ncommit: {commit}\nbuilt for: {} ({linked})\nlogins: {}\n",
         env!("CARGO_PKG_VERSION"),
-        commit.unwrap_or_default(),
+        std::env::consts::ARCH,
         methods.join(", ")
     )
 }

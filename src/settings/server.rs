@@ -12,6 +12,7 @@ use super::table::{
     CA_CERT, CA_CERT_BYTES, CA_PATH, CLIENT_CERT, CLIENT_KEY, CLIENT_TIMEOUT, DISABLE_REDIRECTS,
     MAX_RETRIES, NAMESPACE, TLS_SERVER_NAME, TLS_SKIP_VERIFY,
 };
+use crate::error::cannot_read;
 use crate::sensitive::Sensitive;
 use crate::vault::{Identity, Settings, TlsSettings, certificates, check_identity};
 
@@ -116,10 +117,7 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// What was read from the path that the value names.
 fn readable(read: std::io::Result<Vec<u8>>, value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
-    let wrong = |error| {
-        let words = format!("cannot read {}: {error}", value.text);
-        lookup.wrong(&value.name, words);
-    };
+    let wrong = |error| lookup.wrong(&value.name, cannot_read(Path::new(&value.text), &error));
     read.map_err(wrong).ok()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::folder::Folder;
 use crate::support::*;
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 
@@ -101,7 +102,7 @@ fn a_file_that_cannot_be_taken_is_named_with_the_reason() {
             "cannot read /nowhere/x.toml: No such file",
         ),
         ("/", "cannot read /: Is a directory"),
-        ("/dev/zero", "it is longer than 1 MiB"),
+        ("/dev/zero", "/dev/zero is longer than 1 MiB"),
     ] {
         let told = refused(nowhere().args(["--config", path]).child(["true"]));
         assert!(
@@ -192,4 +193,94 @@ fn help_and_version_go_to_standard_output() {
     let wanted = concat!("vaultexec ", env!("CARGO_PKG_VERSION"));
     assert!(version.out().starts_with(wanted), "{version}");
     assert!(version.out().contains("\nlogins: approle\n"), "{version}");
+}
+
+#[test]
+fn a_secret_id_is_taken_in_every_form_that_the_server_takes() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let path = format!("{}/custom-secret-id", tenant.approle_path());
+    for secret_id in ["p\u{e4}ssw\u{f6}rd-\u{df}", "{abc", "{\"", "a'b\"c d", "'"] {
+        let secret_id = format!("{secret_id}{}", tenant.secret_id());
+        tenant
+            .admin()
+            .write(&path, json!({"secret_id": secret_id}))
+            .unwrap();
+        let run = tenant
+            .command()
+            .env("VAULT_SECRET_ID", &secret_id)
+            .canary(&secret_id);
+        run.child(["echo", "ran"])
+            .output()
+            .assert_code(0)
+            .stdout_is("ran\n");
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_taken_away_and_quotes_are_named() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let secret_id = tenant.secret_id();
+    let (_folder, path) = file(&format!("\u{feff}{secret_id}\r\n"));
+    let run = tenant.command().env_remove("VAULT_SECRET_ID");
+    let run = run
+        .env("VAULT_SECRET_ID_FILE", &path)
+        .child(["echo", "ran"])
+        .output();
+    run.assert_code(0).stdout_is("ran\n");
+    for (name, value) in [
+        ("VAULT_ADDR", "\"https://vault:8200\""),
+        ("VAULT_SECRET_ID", "'hunter2'"),
+        ("VAULTEXEC_CREDS", "\"database/creds/app\""),
+    ] {
+        let told = refused(nowhere().env(name, value).child(["true"]));
+        assert!(
+            told.contains(&format!(
+                "{name}: it stands in quotes, which are part of it"
+            )),
+            "{told}"
+        );
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn an_address_is_taken_as_it_is_copied_from_elsewhere() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let url = servers.vault.url();
+    for address in [
+        format!(" {url}/ui/ "),
+        format!("{url}/v1\r\n"),
+        format!("{url}/ui/vault/secrets?namespace=x#y"),
+    ] {
+        let run = tenant
+            .command()
+            .env("VAULT_ADDR", &address)
+            .child(["echo", "ran"])
+            .output();
+        run.assert_code(0).stdout_is("ran\n").assert_quiet_stderr();
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_path_that_cannot_be_one_of_credentials_is_told_before_anything_is_asked_for() {
+    for (path, right) in [
+        ("app-role", "as in database/creds/app-role"),
+        ("database/creds/app-role ", "has a blank at its end"),
+        (
+            "database/roles/app-role",
+            "its credentials are at database/creds/app-role",
+        ),
+        ("database/creds/", "names no role"),
+    ] {
+        let told = refused(nowhere().args(["--creds", path]).child(["true"]));
+        assert!(
+            told.contains("vaultexec: --creds: ") && told.contains(right),
+            "{told}"
+        );
+    }
 }
