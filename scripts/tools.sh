@@ -126,6 +126,9 @@ want_small_programs() {
     want openssl openssl
     want curl curl
     want busybox busybox
+    want fish fish
+    want zsh zsh
+    want groff groff-base
     want ps procps
     want setsid util-linux
     want script bsdutils

@@ -113,7 +113,7 @@ fn zsh() -> String {
     let mut cases = String::new();
     for known in SUBCOMMANDS.iter().filter(|known| !known.choices.is_empty()) {
         cases += &format!(
-            "        {}) compadd {} ;;\n",
+            "        {}) compadd {}; return ;;\n",
             known.name,
             known.choices.join(" ")
         );
@@ -145,14 +145,14 @@ fi
 
 fn fish() -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
-    let before = "-n 'not contains -- -- (commandline -xpc)'";
+    let before = "-n 'not contains -- -- (commandline -opc)'";
     let mut script = "\
 complete -c vaultexec -f
-complete -c vaultexec -n 'contains -- -- (commandline -xpc)' -x -a '(__vaultexec_command)'
+complete -c vaultexec -n 'contains -- -- (commandline -opc)' -x -a '(__vaultexec_command)'
 function __vaultexec_command
-    set -l words (commandline -xpc)
+    set -l words (commandline -opc)
     set -l at (contains -i -- -- $words)
-    complete -C (string join ' ' -- (string escape -- $words[(math $at + 1)..-1]) (commandline -ct))
+    complete --do-complete=(string join ' ' -- (string escape -- $words[(math $at + 1)..-1]) (commandline -ct) | string collect)
 end
 "
     .to_owned();

@@ -62,7 +62,7 @@ pub fn page() -> String {
 }
 
 fn item(page: &mut String, name: &str, what: &str) {
-    *page += &format!(".TP\n{name}\n{}\n", text(what));
+    *page += &format!(".TP\n{}\n{}\n", name.trim_end(), text(what));
 }
 
 /// A text in which roff finds no request and no escape, and whose dashes can be copied.

@@ -37,6 +37,7 @@ mod rotation;
 mod rotation_failures;
 mod rotation_races;
 mod settings;
+mod shells;
 mod signals;
 mod soak;
 mod static_roles;
