@@ -1,6 +1,9 @@
 # What the scripts beside this file share. Sourced by bash, never run.
 # shellcheck shell=bash disable=SC2034
 
+# What the tests are told is nothing to vaultexec, which refuses variables that it does not know.
+unset VAULTEXEC_TEST_VAULT VAULTEXEC_TEST_BINARY
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools_dir=$root/target/tools
 
