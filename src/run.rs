@@ -31,6 +31,13 @@ const LAST_READ: Duration = Duration::from_secs(2);
 
 /// Runs vaultexec as it was called.
 pub fn run() -> Exit {
+    if process::has_rights_of_its_file() {
+        return refuse_rights();
+    }
+    if process::is_init() {
+        // A file of the settings may be a pipe that nobody writes to.
+        mask::end_when_asked_to();
+    }
     let (call, flags) = match settings::parse(environment::arguments()) {
         Ok(parsed) => parsed,
         Err(usage) => return explain_usage(&usage),
@@ -48,12 +55,18 @@ pub fn run() -> Exit {
     })
 }
 
+/// Whoever may start such a program would read what it may read.
+fn refuse_rights() -> Exit {
+    let words = "the program's file has a set-user-ID or set-group-ID bit, or capabilities, \
+                 and does not run with them: take them away (chmod ug-s, setcap -r)";
+    Reporter::default().error(words, None);
+    Exit::Code(exit::FAILURE)
+}
+
 /// Everything that is done before the first request, which leaves no trace, and then the rest.
 fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     let config = gather(lookup)?;
     let invocation = Invocation::find(command, &Inherited)?;
-    // A debugger or a core dump would show the secrets. Where the kernel refuses, we run without.
-    let _forbidden = process::forbid_inspection();
     // From here on there are secrets in memory, and soon more threads.
     let companion = Companion::start(&config)
         .map_err(|error| Error::system("start the companion process", &error))?;

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
@@ -69,17 +69,22 @@ fn cut_off(socket: &UnixStream, secret: impl Fn(&[u8]) -> bool) -> io::Result<()
     // SAFETY: a name of less than 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     // Whoever waits for the end of a pipe must not wait for us.
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
-    drop(null);
+    let nothing = nothing()?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    drop(nothing);
     close_all_but(socket.as_raw_fd());
     wipe_environment(secret);
     Ok(())
+}
+
+/// What gives nothing to read, and keeps nothing that is written. Where there is no `/dev`, a socket
+/// that nobody is at the other end of does the same.
+fn nothing() -> io::Result<OwnedFd> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    null.map(OwnedFd::from)
+        .or_else(|_missing| UnixStream::pair().map(|(end, _closed)| OwnedFd::from(end)))
 }
 
 fn close_all_but(kept: RawFd) {

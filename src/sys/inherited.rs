@@ -1,4 +1,5 @@
-//! What vaultexec was started with, recorded before Rust's runtime changes it.
+//! What vaultexec was started with, recorded before Rust's runtime changes it; and the one thing
+//! that cannot wait for it.
 //!
 //! Before `main`, the standard library makes SIGPIPE ignored and opens `/dev/null` on closed
 //! standard descriptors. The child must see neither, so the state is read in a constructor, which
@@ -20,6 +21,14 @@ static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static RECORD: extern "C" fn() = record;
 
 extern "C" fn record() {
+    // Other processes of the same user must not read the environment or the memory, nor a core dump
+    // show it, from as early on as possible. The unit tests' own process is as it is.
+    #[cfg(not(test))]
+    // SAFETY: a plain system call on numbers. Where the kernel refuses, vaultexec runs without.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0)
+    };
+
     let mut ignored = 0u64;
     for number in Signal::all_numbers() {
         let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();

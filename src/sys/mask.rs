@@ -77,6 +77,23 @@ pub(super) fn set_disposition(
     }
 }
 
+/// Has the signals by which a program is asked to end do so, where the kernel would not let them: in
+/// PID 1 the default action of a signal is to do nothing. Until there is something to clean up, that
+/// is enough.
+pub fn end_when_asked_to() {
+    extern "C" fn end(number: libc::c_int) {
+        // SAFETY: async-signal-safe, and the end.
+        unsafe { libc::_exit(128 + number) }
+    }
+    let ends = |signal: &Signal| signal.asks_to_end() && !inherited::ignored().contains(*signal);
+    for signal in Signal::all().filter(ends) {
+        // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = end as *const () as libc::sighandler_t;
+        restore(signal, &action);
+    }
+}
+
 /// Blocks every signal while this one's handler runs. Otherwise one that comes meanwhile is
 /// recorded before it, and a TSTP with a CONT behind it becomes a stop that nobody ends.
 pub(super) fn handle_one_at_a_time(signal: Signal) -> io::Result<()> {
@@ -88,7 +105,7 @@ pub(super) fn handle_one_at_a_time(signal: Signal) -> io::Result<()> {
 }
 
 pub(super) fn restore(signal: Signal, action: &libc::sigaction) {
-    // SAFETY: `action` was the signal's action before.
+    // SAFETY: `action` is a valid one: the signal's before, or a handler that may run at any time.
     unsafe { libc::sigaction(signal.number(), action, std::ptr::null_mut()) };
 }
 

@@ -1,7 +1,5 @@
 //! Facts about this process, and its end.
 
-use std::io;
-
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Pid as NixPid, getegid, geteuid, getpgid, getpgrp, getpid, getppid, getsid};
 
@@ -57,13 +55,12 @@ pub fn user_of(pid: Pid) -> Option<u32> {
     users.split_whitespace().next()?.parse().ok()
 }
 
-/// Keeps other processes of the same user from reading this one's memory, by `ptrace` or from a
-/// core dump.
-///
-/// # Errors
-/// When the system refuses.
-pub fn forbid_inspection() -> io::Result<()> {
-    Ok(nix::sys::prctl::set_dumpable(false)?)
+/// Whether this process has rights that its caller has not, from the program's file: a
+/// set-user-ID or set-group-ID bit, or capabilities.
+#[must_use]
+pub fn has_rights_of_its_file() -> bool {
+    // SAFETY: a plain number in and out.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Ends this process by `signal`, as if it had never been caught. Comes back only where that

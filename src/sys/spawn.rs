@@ -20,8 +20,12 @@ use super::signals::{Received, Signals};
 use super::watched::Named;
 use super::{inherited, mask, terminal};
 
-/// The variable of systemd's socket activation that must hold the pid of the process it is for.
-const LISTEN_PID: &str = "LISTEN_PID";
+/// Variables of systemd that hold the pid of the process they are for: socket activation, the
+/// watchdog, and whether it was systemd that started it.
+const NAMES_ITS_PROCESS: [&str; 3] = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+
+/// The same by the number of a descriptor, which the child's cannot be known before it is there.
+const LISTEN_PIDFDID: &str = "LISTEN_PIDFDID";
 
 /// What is to be started.
 pub struct Program {
@@ -30,8 +34,8 @@ pub struct Program {
     environment: Vec<CString>,
     /// For a script without a `#!` line, which `execvp(3)` gives to the shell.
     shell_arguments: Vec<CString>,
-    /// Whether `LISTEN_PID` was this process, and so has to become the child.
-    listens: bool,
+    /// Which of the variables named this process, and so have to name the child.
+    names_its_process: Vec<&'static str>,
 }
 
 impl std::fmt::Debug for Program {
@@ -63,11 +67,17 @@ impl Program {
         let mut shell_arguments = vec![c_string(OsStr::new("sh"))?, path.clone()];
         shell_arguments.extend(arguments.iter().skip(1).cloned());
         let ours = getpid().to_string();
-        let mut listens = false;
+        let mut names_its_process = Vec::new();
         let mut entries = Vec::new();
         for (name, value) in environment {
-            if name == LISTEN_PID && value == *ours {
-                listens = true;
+            let ours = NAMES_ITS_PROCESS
+                .into_iter()
+                .find(|known| name == *known && value == *ours);
+            if let Some(known) = ours {
+                names_its_process.push(known);
+                continue;
+            }
+            if name == LISTEN_PIDFDID {
                 continue;
             }
             let mut entry = name.into_vec();
@@ -80,7 +90,7 @@ impl Program {
             arguments,
             environment: entries,
             shell_arguments,
-            listens,
+            names_its_process,
         })
     }
 }
@@ -198,36 +208,34 @@ struct Image<'a> {
     arguments: Vec<*const c_char>,
     shell_arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    /// The variable `LISTEN_PID`, with room for the pid that only the child knows.
-    listen_pid: Option<Box<[u8]>>,
+    /// Variables that name the process, with room for the pid that only the child knows.
+    names_its_process: Vec<Box<[u8]>>,
 }
 
 impl<'a> Image<'a> {
     fn of(program: &'a Program) -> Self {
-        let listen_pid = program.listens.then(|| {
-            format!("{LISTEN_PID}={:\0<PID_ROOM$}", "")
+        let names = program.names_its_process.iter();
+        let entries = names.map(|name| {
+            format!("{name}={:\0<PID_ROOM$}", "")
                 .into_bytes()
                 .into_boxed_slice()
         });
+        let names_its_process: Vec<_> = entries.collect();
         let mut environment = pointers(&program.environment);
-        if listen_pid.is_some() {
-            // Room for it, so that nothing is allocated in the child.
-            environment.push(std::ptr::null());
-        }
+        // Room for them, so that nothing is allocated in the child.
+        environment.extend(names_its_process.iter().map(|_| std::ptr::null()));
         Self {
             path: &program.path,
             arguments: pointers(&program.arguments),
             shell_arguments: pointers(&program.shell_arguments),
             environment,
-            listen_pid,
+            names_its_process,
         }
     }
 
-    /// Runs in the child: gives `LISTEN_PID` its value and its place in the environment.
-    fn fill_in_listen_pid(&mut self) {
-        let Some(entry) = &mut self.listen_pid else {
-            return;
-        };
+    /// Runs in the child: gives the variables that name the process their value and their place in
+    /// the environment.
+    fn fill_in_pid(&mut self) {
         // SAFETY: a plain system call.
         let mut rest = unsafe { libc::getpid() };
         let mut digits = [0u8; PID_ROOM];
@@ -240,17 +248,19 @@ impl<'a> Image<'a> {
                 break;
             }
         }
-        let value = entry.iter_mut().skip(LISTEN_PID.len() + 1);
-        for (place, digit) in value.zip(digits.iter().take(count).rev()) {
-            *place = *digit;
-        }
-        // The last two entries are null: the first of them is the place for this one.
-        if let Some(place) = self
+        // The environment ends with a null for each of them, and one more.
+        let mut places = self
             .environment
             .iter_mut()
-            .find(|pointer| pointer.is_null())
-        {
-            *place = entry.as_ptr().cast();
+            .filter(|pointer| pointer.is_null());
+        for entry in &mut self.names_its_process {
+            let value = entry.iter_mut().skip_while(|byte| **byte != b'=').skip(1);
+            for (place, digit) in value.zip(digits.iter().take(count).rev()) {
+                *place = *digit;
+            }
+            if let Some(place) = places.next() {
+                *place = entry.as_ptr().cast();
+            }
         }
     }
 }
@@ -299,7 +309,7 @@ fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
             unsafe { libc::_exit(1) };
         }
     }
-    image.fill_in_listen_pid();
+    image.fill_in_pid();
     for descriptor in 0..3 {
         if usize::try_from(descriptor).is_ok_and(inherited::closed) {
             // SAFETY: the runtime opened it for itself; the child is to find it closed.

@@ -531,3 +531,22 @@ fn a_companion_that_comes_late_signals_nobody_who_has_got_the_childs_pid() {
         running.wait();
     }
 }
+
+#[test]
+fn where_there_is_neither_dev_nor_proc_the_companion_cleans_up_all_the_same() {
+    let tenant = Tenant::new(Servers::shared());
+    let user = if nix::unistd::geteuid().is_root() {
+        None
+    } else {
+        Some("-Ur")
+    };
+    let script = r#"mount -t tmpfs none /dev && mount -t tmpfs none /proc && exec "$@""#;
+    let hidden = ["unshare"].into_iter().chain(user);
+    let hidden = hidden.chain(["-m", "sh", "-c", script, "sh"]);
+    let run = tenant.command().child(Probe::signals()).under(hidden);
+    let run = run.stdin_piped().spawn();
+    run.wait_for_line("ready");
+    run.signal(libc::SIGKILL);
+    assert_eq!(Probe::next_signal(&run).0, "TERM");
+    tenant.assert_nothing_left();
+}

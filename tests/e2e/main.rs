@@ -24,6 +24,7 @@ mod exit_codes;
 mod faults_at_start;
 mod gateways;
 mod groups;
+mod inspection;
 mod no_revoke;
 mod other_users;
 mod outages;

@@ -2,6 +2,7 @@
 //! these surroundings too, by `everywhere!` in the other files.
 
 use crate::support::{procfs, signals, *};
+use std::path::Path;
 use std::time::Duration;
 
 #[test]
@@ -111,6 +112,40 @@ fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
     // With its PID 1 gone, so is the namespace.
     assert_eq!(other.wait().out(), format!("in\n{ready}\n"));
     revoke_by_hand(&tenant);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_setting_that_is_read_from_a_pipe_does_not_keep_it_from_ending() {
+    let tenant = Tenant::new(Servers::shared());
+    let fifo = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ca-{}", std::process::id()));
+    let _ = std::fs::remove_file(&fifo);
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        for ignored in [false, true] {
+            let run = tenant.command().env("VAULT_CACERT", &fifo);
+            let run = run.child(["echo", "there was a child"]);
+            let run = if ignored { run.ignoring(signal) } else { run };
+            let running = pidns::as_pid_1(run).spawn();
+            let pid = pidns::pid_1(&running);
+            // It waits for somebody who opens the other end.
+            let waits = poll_until(Duration::from_secs(60), || {
+                let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+                let number = call.split(' ').next()?.parse::<i64>().ok()?;
+                (number == libc::SYS_openat).then_some(())
+            });
+            assert!(waits.is_some(), "it does not wait for the file");
+            assert!(signals::kill(pid, signal));
+            if ignored {
+                // An empty file holds no certificate.
+                drop(std::fs::OpenOptions::new().write(true).open(&fifo).unwrap());
+                running.wait().assert_code(125);
+            } else {
+                running.wait().assert_code(128 + signal).assert_silent();
+            }
+        }
+    }
+    let _ = std::fs::remove_file(&fifo);
     tenant.assert_nothing_left();
 }
 

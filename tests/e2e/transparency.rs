@@ -228,32 +228,70 @@ fn a_child_whose_reader_has_gone_dies_of_pipe() {
 }
 
 #[test]
-fn listen_pid_becomes_the_childs_where_it_was_ours_and_stays_where_it_was_not() {
+fn a_variable_that_names_its_process_names_the_child_where_it_named_vaultexec_and_stays_where_it_did_not()
+ {
     let tenant = Tenant::new(Servers::shared());
-    let show = ["sh", "-c", "echo $LISTEN_PID $LISTEN_FDS $$"];
-    let line = tenant.command().child(show).shell_line();
-    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec {line}");
-    let run = tenant.command().replaced_by("sh").args(["-c", &script]);
-    let run = run.output();
-    run.assert_code(0).assert_quiet_stderr();
-    let out = run.out();
-    let words: Vec<&str> = out.split_whitespace().collect();
-    assert_eq!((words[0], words[1]), (words[2], "1"), "{out}");
+    let names = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+    let others = [
+        "LISTEN_FDS=2",
+        "WATCHDOG_USEC=30000000",
+        "NOTIFY_SOCKET=/run/n",
+    ];
+    let show = r#"echo $$; for name in "$@"; do eval "echo \$name=\${$name-}"; done"#;
+    let all = names
+        .into_iter()
+        .chain(["LISTEN_FDS", "WATCHDOG_USEC", "NOTIFY_SOCKET"]);
+    let show: Vec<&str> = ["sh", "-c", show, "sh"].into_iter().chain(all).collect();
+    let shown = |run: Run| {
+        let run = others.iter().fold(run, |run, variable| {
+            let (name, value) = variable.split_once('=').unwrap();
+            run.env(name, value)
+        });
+        let run = run.output();
+        run.assert_code(0).assert_quiet_stderr();
+        let out = run.out();
+        let mut lines = out.lines().map(str::to_owned);
+        let pid = lines.next().unwrap();
+        let (ours, rest): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains("_PID="));
+        assert_eq!(rest, others, "{out}");
+        (pid, ours)
+    };
+    let expected = |pid: &str| names.map(|name| format!("{name}={pid}"));
+    // They named vaultexec, all of them or one: the shell has become it.
+    for ours in [&names[..], &names[1..2], &names[2..]] {
+        let line = tenant.command().child(&show).shell_line();
+        let set: String = ours
+            .iter()
+            .map(|name| format!("export {name}=$$; "))
+            .collect();
+        let script = format!("{set} exec {line}");
+        let run = tenant.command().replaced_by("sh").args(["-c", &script]);
+        let run = names.iter().fold(run, |run, name| run.env(name, "1"));
+        let (pid, found) = shown(run);
+        let expected = names.map(|name| match ours.contains(&name) {
+            true => format!("{name}={pid}"),
+            false => format!("{name}=1"),
+        });
+        assert_eq!(found, expected, "{ours:?}");
+    }
+    let other = || {
+        names
+            .iter()
+            .fold(tenant.command(), |run, name| run.env(name, "1"))
+    };
+    let (_, found) = shown(other().child(&show));
+    assert_eq!(found, expected("1"), "another process");
+    let (pid, found) = shown(pidns::as_pid_1(other().child(&show)));
+    assert_eq!(found, expected(&pid), "as PID 1");
+    tenant.assert_nothing_left();
+}
 
-    let other = tenant
-        .command()
-        .env("LISTEN_PID", "1")
-        .env("LISTEN_FDS", "1");
-    let out = other.child(show).output().out();
-    assert!(out.starts_with("1 1 "), "{out}");
-
-    let run = tenant
-        .command()
-        .env("LISTEN_PID", "1")
-        .env("LISTEN_FDS", "1");
-    let out = pidns::as_pid_1(run.child(show)).output().out();
-    let words: Vec<&str> = out.split_whitespace().collect();
-    assert_eq!((words[0], words[1]), (words[2], "1"), "{out}");
+#[test]
+fn a_descriptor_of_the_process_that_sockets_are_for_is_not_passed_on() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = tenant.command().env("LISTEN_PIDFDID", "4711");
+    let run = run.child(Probe::env(&["LISTEN_PIDFDID"])).output();
+    run.assert_code(0).stdout_is("LISTEN_PIDFDID unset\n");
     tenant.assert_nothing_left();
 }
 

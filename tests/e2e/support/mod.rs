@@ -30,6 +30,7 @@ pub mod surroundings;
 pub mod switch;
 pub mod tenant;
 pub mod tls;
+pub mod traced;
 pub mod transcript;
 pub mod tunnel;
 pub mod vault;
