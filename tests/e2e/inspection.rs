@@ -7,7 +7,7 @@ use std::path::Path;
 
 #[test]
 fn it_forbids_inspection_before_anything_else_of_its_own() {
-    let calls = traced::calls(env!("CARGO_BIN_EXE_vaultexec"), &["--version"]);
+    let calls = traced::calls(&Run::binary(), &["--version"]);
     let position = |which: &dyn Fn(&traced::Call) -> bool| calls.iter().position(which);
     let forbids = |call: &traced::Call| {
         *call
@@ -50,7 +50,9 @@ fn with_a_set_user_or_group_id_bit_it_refuses_to_run() {
             continue;
         }
         let program = folder.join(format!("with-a-bit-{bit:o}-{}", std::process::id()));
-        fs::copy(env!("CARGO_BIN_EXE_vaultexec"), &program).unwrap();
+        // Not by this process: what it starts elsewhere meanwhile would hold the file open, and keep it from being run.
+        let copied = Run::of("cp").arg(Run::binary()).arg(&program).output();
+        copied.assert_code(0);
         let (owner, group) = if user {
             (Some(65534), None)
         } else {
