@@ -18,6 +18,7 @@ pub fn calls(program: &str, args: &[&str]) -> Vec<Call> {
     unsafe {
         command.pre_exec(|| check(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as i32));
     }
+    #[expect(clippy::zombie_processes, reason = "it is waited for as a tracer does")]
     let child = command.spawn().unwrap();
     let pid = child.id() as i32;
     let mut calls = Vec::new();
