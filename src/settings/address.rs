@@ -16,7 +16,9 @@ pub fn addresses(lookup: &Lookup<'_>) -> Vec<Address> {
     let given = lookup.list(&ADDRESS);
     let named = given.iter().filter(|value| !value.text.is_empty());
     let parsed: Vec<_> = named
-        .map(|value| parse_address(&value.text).map_err(|words| lookup.wrong(&value.name, words)))
+        .map(|value| {
+            parse_address(&value.text).map_err(|message| lookup.wrong(&value.name, message))
+        })
         .collect();
     if let (true, Some(value)) = (parsed.is_empty(), given.first()) {
         lookup.wrong(&value.name, "it names no address");
@@ -33,14 +35,14 @@ fn parse_address(text: &str) -> Result<Address, String> {
         };
     }
     if !text.contains("://") {
-        // What may have a password in it is not shown.
-        let shown = if text.contains('@') {
+        // What stands before an @ may be a password.
+        let host = if text.contains('@') {
             "HOST:PORT"
         } else {
             text
         };
         return Err(format!(
-            "it has no scheme: https://{shown}, or http://{shown} where the server has no TLS"
+            "it has no scheme: https://{host}, or http://{host} where the server has no TLS"
         ));
     }
     let mut url =
@@ -56,16 +58,16 @@ fn parse_address(text: &str) -> Result<Address, String> {
             "it has a user or a password in it, which the server does not take, {EXAMPLE}"
         ));
     }
-    trim_page(&mut url);
+    trim_copied(&mut url);
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("it has a query or a fragment, {EXAMPLE}"));
     }
     Ok(Address::Tcp(url))
 }
 
-/// Takes away what does not belong to the server's address but to a page of its user interface or to
-/// its API, as in `/ui/vault/secrets` and `/v1`.
-fn trim_page(url: &mut Url) {
+/// Removes the end of an address that was copied from elsewhere: `/v1` of the API, `/ui/…` of the user
+/// interface.
+fn trim_copied(url: &mut Url) {
     let path = url.path().trim_end_matches('/').to_owned();
     if let Some(path) = path.strip_suffix("/v1") {
         url.set_path(path);
@@ -195,8 +197,8 @@ mod tests {
     fn several_addresses_and_sockets_are_read() {
         let (addresses, problems) = parsed("https://a:8200, http://b,unix:///run/v.sock");
         assert!(problems.is_empty(), "{problems:?}");
-        let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["https://a:8200", "http://b", "unix:///run/v.sock"]);
+        let names: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["https://a:8200", "http://b", "unix:///run/v.sock"]);
     }
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_proxy_of_the_environment_that_cannot_be_used_is_wrong_where_it_is_needed() {
-        let told = |addresses: &str, environment: &[(&str, &str)]| {
+        let reported = |addresses: &str, environment: &[(&str, &str)]| {
             let (flags, environment) = (Flags::default(), Given(environment.to_vec()));
             let lookup = Lookup::new(&flags, &environment);
             let found = proxy(&lookup, &parsed(addresses).0);
@@ -267,11 +269,11 @@ mod tests {
             ("https://[fd00::1]:8200", "[fd00::1]:8200"),
             ("https://[fd00::1]:8200", "fd00::1"),
         ] {
-            let (problems, direct) = told(addresses, &[socks, ("NO_PROXY", exempt)]);
+            let (problems, direct) = reported(addresses, &[socks, ("NO_PROXY", exempt)]);
             assert_eq!(problems, "", "{addresses} {exempt}");
             assert!(direct, "{addresses}");
         }
-        let (problems, _) = told(
+        let (problems, _) = reported(
             "https://localhost,http://x,https://vault:8200",
             &[socks, ("no_proxy", "example.com,vault:8201")],
         );
@@ -279,10 +281,10 @@ mod tests {
             problems,
             format!("HTTPS_PROXY: {NOT_A_PROXY}; https://vault:8200 needs one")
         );
-        let (problems, _) = told("http://vault", &[("http_proxy", "::")]);
+        let (problems, _) = reported("http://vault", &[("http_proxy", "::")]);
         assert!(problems.starts_with("http_proxy: "), "{problems}");
         // The client's own setting is for every address.
-        let (problems, _) = told("http://localhost", &[("VAULT_PROXY_ADDR", "socks5://p")]);
+        let (problems, _) = reported("http://localhost", &[("VAULT_PROXY_ADDR", "socks5://p")]);
         assert_eq!(problems, format!("VAULT_PROXY_ADDR: {NOT_A_PROXY}"));
     }
 }

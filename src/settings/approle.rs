@@ -17,7 +17,7 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
         "approle" => Ok(()),
         _ => Err(forms::no_choice(text, &AUTH)),
     })?;
-    // One that is wrong is told, and what else is wrong is looked for all the same.
+    // A wrong mount is reported, and the checks go on.
     let mount = lookup.api_path(&AUTH_MOUNT);
     let mount = mount.unwrap_or_else(|| "approle".to_owned());
     let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
@@ -67,7 +67,7 @@ fn creation_path(lookup: &Lookup<'_>, mount: &str) -> CreationPath {
         .map_or(any, CreationPath::Exactly)
 }
 
-/// The one form of the secret id that was meant. A flag wins over a variable of the other form.
+/// The one form in which the secret id is given. A stronger layer wins over the other form in a weaker one.
 fn secret_id(lookup: &Lookup<'_>, creation_path: CreationPath) -> Option<SecretIdSettings> {
     let plain = lookup.one_of(&[&SECRET_ID_FILE, &SECRET_ID]);
     let wrapped = lookup.one_of(&[&WRAPPED_SECRET_ID_FILE, &WRAPPED_SECRET_ID]);

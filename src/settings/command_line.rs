@@ -1,5 +1,5 @@
-//! The command line, taken apart by the table. Values are checked later, so that a wrong flag and a
-//! wrong variable are told in the same words, and all at once.
+//! The command line, parsed by the table. Values are checked later, so that flags and variables get the
+//! same messages, all of them together.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use super::row::{Form, Setting};
 use super::table::{self, ALL};
 use super::{completions, man};
 
-/// What is to be done.
+/// What vaultexec is called for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
     /// COMMAND is run with credentials.
@@ -22,15 +22,15 @@ pub enum Call {
     Print(String),
 }
 
-/// What stands in place of `-- COMMAND`: a name, what it takes, and what it does.
+/// A subcommand, in place of `-- COMMAND`.
 pub struct Subcommand {
     /// As it is typed.
     pub name: &'static str,
-    /// What may stand after it: one of these, if there are any.
+    /// Its argument is one of these; without any it takes none.
     pub choices: &'static [&'static str],
-    /// What the help says of it.
+    /// Its line in the help.
     pub help: &'static str,
-    /// What is to be done.
+    /// The call, made of the argument.
     call: fn(&str) -> Call,
 }
 
@@ -76,36 +76,36 @@ impl Flags {
 pub fn parse(arguments: Vec<OsString>) -> Result<(Call, Flags), String> {
     let mut parser = Parser::from_iter(arguments);
     let mut flags = Flags::default();
-    let mut words = Vec::new();
+    let mut positional = Vec::new();
     loop {
         if let Some(command) = after_dashes(&mut parser) {
-            return Ok((call(&words, command, &flags)?, flags));
+            return Ok((call(&positional, command, &flags)?, flags));
         }
         let Some(argument) = parser.next().map_err(|error| lexical(&error))? else {
-            return Ok((call(&words, Vec::new(), &flags)?, flags));
+            return Ok((call(&positional, Vec::new(), &flags)?, flags));
         };
-        let (setting, shown) = match argument {
+        let (setting, option) = match argument {
             Arg::Long(name) => (long(name)?, format!("--{name}")),
             Arg::Short(letter) => (short(letter)?, format!("-{letter}")),
             Arg::Value(word) => {
-                if words.is_empty() && subcommand(&word).is_none() {
+                if positional.is_empty() && subcommand(&word).is_none() {
                     let more = parser
                         .raw_args()
                         .is_ok_and(|mut rest| rest.next().is_some());
                     return Err(without_dashes(&word, more, &flags));
                 }
-                words.push(word);
+                positional.push(word);
                 continue;
             }
         };
         let value = match setting.form {
             Form::Print(text) => return Ok((Call::Print(text()), flags)),
             Form::Switch | Form::Count => OsString::from("true"),
-            _ => value(&mut parser, &shown)?,
+            _ => value(&mut parser, &option)?,
         };
         let again = flags.values(setting).next().is_some();
         if again && !matches!(setting.form, Form::List(_) | Form::Count) {
-            return Err(format!("{shown} is there twice: give it once"));
+            return Err(format!("{option} is given twice: give it once"));
         }
         flags.0.push((setting, value));
     }
@@ -120,9 +120,9 @@ fn after_dashes(parser: &mut Parser) -> Option<Vec<OsString>> {
     Some(rest.skip(1).collect())
 }
 
-/// What is to be done: what the words before any `--` say, else COMMAND.
-fn call(words: &[OsString], command: Vec<OsString>, flags: &Flags) -> Result<Call, String> {
-    let Some((name, rest)) = words.split_first() else {
+/// The subcommand that stands before any `--`, else COMMAND.
+fn call(positional: &[OsString], command: Vec<OsString>, flags: &Flags) -> Result<Call, String> {
+    let Some((given, rest)) = positional.split_first() else {
         if flags.values(&table::PRINT_CONFIG).next().is_some() {
             return Ok(Call::PrintConfig);
         }
@@ -131,18 +131,18 @@ fn call(words: &[OsString], command: Vec<OsString>, flags: &Flags) -> Result<Cal
         }
         return Ok(Call::Run(command));
     };
-    let shown = name.display();
-    let Some(subcommand) = subcommand(name).filter(|_| command.is_empty()) else {
-        return Err(format!("vaultexec {shown} takes no COMMAND"));
+    let name = given.display();
+    let Some(subcommand) = subcommand(given).filter(|_| command.is_empty()) else {
+        return Err(format!("vaultexec {name} takes no COMMAND"));
     };
     let choices = subcommand.choices;
     let chosen = match rest {
         [] if choices.is_empty() => "",
         [one] if choices.iter().any(|choice| *choice == one) => one.to_str().unwrap_or_default(),
-        _ if choices.is_empty() => return Err(format!("vaultexec {shown} stands alone")),
+        _ if choices.is_empty() => return Err(format!("vaultexec {name} stands alone")),
         _ => {
             let choices = choices.join(", ");
-            return Err(format!("vaultexec {shown} needs one of {choices}"));
+            return Err(format!("vaultexec {name} needs one of {choices}"));
         }
     };
     Ok((subcommand.call)(chosen))
@@ -152,12 +152,12 @@ fn subcommand(name: &OsStr) -> Option<&'static Subcommand> {
     SUBCOMMANDS.iter().find(|known| known.name == name)
 }
 
-/// What is said of a word that stands where no command is looked for.
+/// The message for a word before `--` that is no subcommand.
 fn without_dashes(word: &OsStr, more: bool, flags: &Flags) -> String {
     let options = if flags.0.is_empty() { "" } else { "[OPTIONS] " };
     let more = if more { " ..." } else { "" };
-    let shown = word.display();
-    let line = format!("to run {shown}, put -- before it: vaultexec {options}-- {shown}{more}");
+    let command = word.display();
+    let line = format!("to run {command}, put -- before it: vaultexec {options}-- {command}{more}");
     let names = SUBCOMMANDS.iter().map(|known| known.name);
     match word.to_str().and_then(|word| nearest(word, names)) {
         Some(meant) => format!("{line}; or did you mean vaultexec {meant}?"),
@@ -165,16 +165,15 @@ fn without_dashes(word: &OsStr, more: bool, flags: &Flags) -> String {
     }
 }
 
-/// The value of a flag. One that begins with a dash was meant as the next flag, unless `=` says that it
-/// was not.
-fn value(parser: &mut Parser, shown: &str) -> Result<OsString, String> {
+/// The value of a flag. A value that begins with a dash needs `=`: without it, it is the next flag.
+fn value(parser: &mut Parser, option: &str) -> Result<OsString, String> {
     if let Some(value) = parser.optional_value() {
         return Ok(value);
     }
     let next = parser.try_raw_args();
     let next = next.and_then(|rest| rest.peek().map(OsStr::to_owned));
     if next.is_none_or(|next| next.as_bytes().starts_with(b"-") && next != "-") {
-        return Err(format!("the value of {shown} is missing"));
+        return Err(format!("the value of {option} is missing"));
     }
     parser.value().map_err(|error| lexical(&error))
 }
@@ -207,7 +206,7 @@ fn short(letter: char) -> Result<&'static Setting, String> {
         .ok_or_else(|| format!("there is no option -{letter}"))
 }
 
-/// What the parser itself has to say, without the value that it says it of.
+/// The parser's own errors, without the value, which may be a secret.
 fn lexical(error: &lexopt::Error) -> String {
     match error {
         lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
@@ -253,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_is_right() {
-        for (arguments, words) in [
+        for (arguments, message) in [
             (&[][..], "COMMAND is missing"),
             (&["--"], "COMMAND is missing"),
             (
@@ -285,7 +284,7 @@ mod tests {
             (&["--creds"], "the value of --creds is missing"),
             (
                 &["--creds=a", "--creds=b", "--", "x"],
-                "--creds is there twice: give it once",
+                "--creds is given twice: give it once",
             ),
             (
                 &["--no-revoke=hunter2", "--", "x"],
@@ -302,15 +301,15 @@ mod tests {
             (&["man", "x"], "vaultexec man stands alone"),
             (&["man", "--", "x"], "vaultexec man takes no COMMAND"),
         ] {
-            assert_eq!(refused(arguments), words, "{arguments:?}");
+            assert_eq!(refused(arguments), message, "{arguments:?}");
         }
         for arguments in [["--secret-id", "hunter2"], ["--secret-id=hunter2", "x"]] {
-            let words = refused(&arguments);
+            let message = refused(&arguments);
             assert!(
-                words.contains("--secret-id-file or VAULT_SECRET_ID"),
-                "{words}"
+                message.contains("--secret-id-file or VAULT_SECRET_ID"),
+                "{message}"
             );
-            assert!(!words.contains("hunter2"), "{words}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 

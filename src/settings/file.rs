@@ -16,10 +16,10 @@ use crate::error::{Problem, cannot_read};
 /// No file of settings is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What stands in the file.
+/// The settings in the file.
 #[derive(Debug, Default)]
 pub struct File {
-    shown: String,
+    path: String,
     given: Vec<(&'static Setting, Vec<String>)>,
 }
 
@@ -32,7 +32,7 @@ impl File {
             .filter(move |(known, _)| *known == setting);
         given.flat_map(|(setting, texts)| {
             let key = setting.key().unwrap_or_default();
-            let name = format!("{}: {key}", self.shown);
+            let name = format!("{}: {key}", self.path);
             texts.iter().map(move |text| (text.as_str(), name.clone()))
         })
     }
@@ -42,7 +42,7 @@ impl File {
 pub fn read(path: &Value) -> (File, Vec<Problem>) {
     match bounded(Path::new(&path.text)) {
         Ok(text) => parse(&path.text, &text),
-        Err(words) => (File::default(), vec![Problem::new(&path.name, words)]),
+        Err(message) => (File::default(), vec![Problem::new(&path.name, message)]),
     }
 }
 
@@ -57,15 +57,15 @@ fn bounded(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{} is not text in UTF-8", path.display()))
 }
 
-/// Takes a file's text apart. What cannot be read is not shown: it may be a secret at a wrong place.
-fn parse(shown: &str, text: &str) -> (File, Vec<Problem>) {
+/// Parses a file. No value appears in a message: it may be a secret in the wrong place.
+fn parse(path: &str, text: &str) -> (File, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = |offset: usize| {
         let before = text.get(..offset).unwrap_or_default();
-        format!("{shown}, line {}", 1 + before.matches('\n').count())
+        format!("{path}, line {}", 1 + before.matches('\n').count())
     };
     let mut file = File {
-        shown: shown.to_owned(),
+        path: path.to_owned(),
         given: Vec::new(),
     };
     let table = match DeTable::parse(text) {
@@ -85,17 +85,17 @@ fn parse(shown: &str, text: &str) -> (File, Vec<Problem>) {
         };
         match read {
             Ok(given) => file.given.push(given),
-            Err(words) => problems.push((key.span().start, words)),
+            Err(message) => problems.push((key.span().start, message)),
         }
     }
     // In the order of the lines.
     problems.sort();
-    let told = problems.into_iter();
-    let told = told.map(|(offset, words)| Problem::new(place(offset), words));
-    (file, told.collect())
+    let problems = problems.into_iter();
+    let problems = problems.map(|(offset, message)| Problem::new(place(offset), message));
+    (file, problems.collect())
 }
 
-/// What is said of a key that no row has.
+/// The message for a key that no row has.
 fn unknown(name: &str) -> String {
     let secret = ALL
         .iter()
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::settings::table;
 
-    fn told(text: &str) -> Vec<String> {
+    fn reported(text: &str) -> Vec<String> {
         let (_, problems) = parse("f.toml", text);
         problems.iter().map(ToString::to_string).collect()
     }
@@ -170,7 +170,7 @@ mod tests {
     fn what_is_wrong_is_told_by_its_line_with_the_nearest_right_name() {
         let text = "\ncred = 'x'\nsecret-id = 'hunter2'\nverbose = 3\n[creds]\nx = 1\n";
         assert_eq!(
-            told(text),
+            reported(text),
             [
                 "f.toml, line 2: there is no setting \"cred\"; did you mean creds?",
                 "f.toml, line 3: no secret is taken from this file: --secret-id-file or VAULT_SECRET_ID",
@@ -183,17 +183,17 @@ mod tests {
             ("\ncreds = 'hunter2\n", 2),
             ("creds = 'x'\ncreds = 'hunter2'\n", 2),
         ] {
-            let told = told(text);
-            assert_eq!(told.len(), 1, "{told:?}");
+            let reported = reported(text);
+            assert_eq!(reported.len(), 1, "{reported:?}");
             assert!(
-                told[0].starts_with(&format!("f.toml, line {line}: ")),
-                "{told:?}"
+                reported[0].starts_with(&format!("f.toml, line {line}: ")),
+                "{reported:?}"
             );
-            assert!(!told[0].contains("hunter2"), "{told:?}");
+            assert!(!reported[0].contains("hunter2"), "{reported:?}");
         }
-        assert_eq!(told("no-revoke = 'x'"), Vec::<String>::new());
+        assert_eq!(reported("no-revoke = 'x'"), Vec::<String>::new());
         assert_eq!(
-            told("no-revoke = 1"),
+            reported("no-revoke = 1"),
             ["f.toml, line 1: no-revoke has to be true or false"]
         );
     }

@@ -9,10 +9,10 @@ use super::table::ALL;
 use crate::error::Problem;
 use crate::sys::signal::Signal;
 
-/// What begins the name of every variable that is ours alone.
+/// The prefix of every variable that only vaultexec reads.
 const OURS: &str = "VAULTEXEC_";
 
-/// What an outer run sets for its command, which may be vaultexec again.
+/// Set by an outer vaultexec for its command, which may be vaultexec again.
 const OF_AN_OUTER_RUN: [&str; 2] = ["VAULTEXEC_LEASE_ID", "VAULTEXEC_EXPIRES_AT"];
 
 /// Variables that begin like ours and that no row knows.
@@ -24,13 +24,13 @@ pub fn unknown_variables(all: &[(OsString, OsString)]) -> Vec<Problem> {
         if value.is_empty() || known.contains(&name) || OF_AN_OUTER_RUN.contains(&name) {
             return None;
         }
-        // Compared without what all have in common, which would make everything alike.
+        // Without the prefix, which would make any two look alike.
         let ours = known.iter().filter_map(|name| name.strip_prefix(OURS));
-        let words = match nearest(rest, ours) {
+        let message = match nearest(rest, ours) {
             Some(meant) => format!("there is no such variable; did you mean {OURS}{meant}?"),
             None => "there is no such variable; --help has them all".to_owned(),
         };
-        Some(Problem::new(name, words))
+        Some(Problem::new(name, message))
     });
     unknown.collect()
 }
@@ -92,7 +92,7 @@ pub fn api_path(text: &str) -> Result<String, String> {
     }
 }
 
-/// The path of credentials, which is more than any path.
+/// A path of credentials: an engine's mount, a kind and a role.
 pub fn creds_path(text: &str) -> Result<String, String> {
     let path = api_path(text)?;
     let parts: Vec<&str> = path.split('/').collect();
@@ -163,25 +163,25 @@ pub fn name_or_prefix(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     // What stands behind the sign may be a secret.
-    let shown = text.split('=').next().unwrap_or_default();
+    let name = text.split('=').next().unwrap_or_default();
     Err(format!(
-        "{shown:?} is neither NAME nor PREFIX*, separated by commas"
+        "{name:?} is neither NAME nor PREFIX*, separated by commas"
     ))
 }
 
-/// What is said of a value that is none of a row's choices.
+/// The message for a value that is none of a row's choices.
 #[must_use]
 pub fn no_choice(text: &str, setting: &Setting) -> String {
     let Form::Choice(_, choices) = setting.form else {
         return format!("{text:?} cannot be given");
     };
-    let words = match choices {
+    let message = match choices {
         [only] => format!("{text:?} is not {only}, the only one there is"),
         all => format!("{text:?} is none of {}", all.join(", ")),
     };
     match nearest(text, choices.iter().copied()) {
-        Some(meant) => format!("{words}; did you mean {meant}?"),
-        None => words,
+        Some(meant) => format!("{message}; did you mean {meant}?"),
+        None => message,
     }
 }
 
@@ -238,11 +238,11 @@ mod tests {
             assert_eq!(read, Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
         for text in ["", "-1", "abc", "1x", "99999999999", "1e3", "NaN"] {
-            let words = duration(text, Duration::ZERO).expect_err(text);
-            assert!(words.contains("is not a duration"), "{words}");
+            let message = duration(text, Duration::ZERO).expect_err(text);
+            assert!(message.contains("is not a duration"), "{message}");
         }
-        let words = duration("1s", Duration::from_secs(5)).expect_err("too short");
-        assert_eq!(words, "\"1s\" is too short: at least 5s is needed");
+        let message = duration("1s", Duration::from_secs(5)).expect_err("too short");
+        assert_eq!(message, "\"1s\" is too short: at least 5s is needed");
     }
 
     #[test]
@@ -256,8 +256,8 @@ mod tests {
             "/",
             "a\nb",
         ] {
-            let words = api_path(path).expect_err(path);
-            assert!(words.contains("not a path of the API"), "{words}");
+            let message = api_path(path).expect_err(path);
+            assert!(message.contains("not a path of the API"), "{message}");
         }
         let tidied = api_path("/v1/database/creds/x/");
         assert_eq!(tidied.as_deref(), Ok("database/creds/x"));
@@ -276,8 +276,8 @@ mod tests {
                 "are at team/db/static-creds/app",
             ),
         ] {
-            let words = creds_path(path).expect_err(path);
-            assert!(words.contains(needle), "{path}: {words}");
+            let message = creds_path(path).expect_err(path);
+            assert!(message.contains(needle), "{path}: {message}");
         }
         for path in [
             "database/creds/app",
@@ -293,9 +293,9 @@ mod tests {
     #[test]
     fn names_to_keep_are_names_or_prefixes() {
         for wrong in ["A B", "FOO=1", "P*X", "**", "*X", "A\tB", "="] {
-            let words = name_or_prefix(wrong).expect_err(wrong);
-            assert!(words.contains("neither NAME nor PREFIX*"), "{words}");
-            assert!(!words.contains('1'), "a value: {words}");
+            let message = name_or_prefix(wrong).expect_err(wrong);
+            assert!(message.contains("neither NAME nor PREFIX*"), "{message}");
+            assert!(!message.contains('1'), "a value: {message}");
         }
         for right in ["A", "LC_*", "*", "b.c"] {
             assert_eq!(name_or_prefix(right).as_deref(), Ok(right));
@@ -338,12 +338,12 @@ mod tests {
             ("VAULTEXEC", "x"),
         ];
         let all = all.map(|(name, value)| (name.into(), value.into()));
-        let told: Vec<_> = unknown_variables(&all)
+        let reported: Vec<_> = unknown_variables(&all)
             .iter()
             .map(ToString::to_string)
             .collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "VAULTEXEC_CRED: there is no such variable; did you mean VAULTEXEC_CREDS?",
                 "VAULTEXEC_STOP_TIMOUT: there is no such variable; did you mean VAULTEXEC_STOP_TIMEOUT?",

@@ -68,7 +68,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     }
 }
 
-/// What is logged, and how; as far as the settings are sound.
+/// The level and form of the log, as far as the settings are sound.
 pub fn reporting(lookup: &Lookup<'_>) -> Reporter {
     let level = lookup.parsed(&LOG_LEVEL, |text| {
         let name = text.to_ascii_lowercase();
@@ -80,7 +80,7 @@ pub fn reporting(lookup: &Lookup<'_>) -> Reporter {
     if quiet > 0 && verbose > 0 {
         lookup.wrong(format!("{QUIET} and {VERBOSE}"), "give only one of them");
     }
-    // More is asked for by -v, so that it never makes less of a level.
+    // -v never lowers the level.
     let level = match (quiet, verbose) {
         (0, 0) => level,
         (0, 1) => level.max(Level::Info),
@@ -113,18 +113,19 @@ fn base(lookup: &Lookup<'_>) -> Option<Base> {
     let ours = lookup.value(&DATABASE_URL);
     let value = ours.or_else(|| lookup.value(&INHERITED_DATABASE_URL))?;
     if value.layer != Layer::Variable && forms::holds_password(&value.text) {
-        let words = match value.layer {
+        let message = match value.layer {
             Layer::Flag => "there is a password in it, which everybody on the host can read there",
             _ => "there is a password in it, and no secret is taken from this file",
         };
         lookup.wrong(
             value.name,
-            format!("{words}: leave it out, the credentials from the server take its place"),
+            format!("{message}: leave it out, the credentials from the server take its place"),
         );
         return None;
     }
     let base = Base::parse(&value.text);
-    base.map_err(|words| lookup.wrong(value.name, words)).ok()
+    base.map_err(|message| lookup.wrong(value.name, message))
+        .ok()
 }
 
 fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {
@@ -151,7 +152,8 @@ fn names(lookup: &Lookup<'_>) -> Vec<String> {
     given
         .filter_map(|value| {
             let name = forms::name_or_prefix(&value.text);
-            name.map_err(|words| lookup.wrong(value.name, words)).ok()
+            name.map_err(|message| lookup.wrong(value.name, message))
+                .ok()
         })
         .collect()
 }

@@ -190,7 +190,7 @@ fn all_that_is_wrong_is_told_together() {
     ];
     let problems = gathered(&["--start-timeout", "soon", "-q", "-v"], &environment);
     let problems = problems.expect_err("wrong on purpose");
-    let told = [
+    let reported = [
         "VAULTEXEC_CRED: there is no such variable; did you mean VAULTEXEC_CREDS?",
         "VAULT_ADDR: ",
         "VAULT_SKIP_VERIFY: ",
@@ -202,12 +202,12 @@ fn all_that_is_wrong_is_told_together() {
         "VAULT_ROLE_ID, VAULT_ROLE_ID_FILE): the role id is missing",
         "--creds (VAULTEXEC_CREDS): it is missing",
     ];
-    for needle in told {
+    for needle in reported {
         assert!(problems.contains(needle), "{needle} in\n{problems}");
     }
     assert_eq!(
         problems.lines().count(),
-        told.len(),
+        reported.len(),
         "each once:\n{problems}"
     );
 }
@@ -243,7 +243,7 @@ fn a_flag_for_the_authorities_wins_over_every_variable() {
         ("VAULT_CACERT_BYTES", "no PEM"),
         ("VAULT_CAPATH", "/nowhere/variable"),
     ];
-    for (flags, told) in [
+    for (flags, reported) in [
         (
             &["--ca-path", "/nowhere/flag"][..],
             "--ca-path: cannot read /nowhere/flag: ",
@@ -255,7 +255,7 @@ fn a_flag_for_the_authorities_wins_over_every_variable() {
         (&[], "VAULT_CACERT_BYTES: no PEM certificate"),
     ] {
         let problems = gathered(flags, &with(&variables)).expect_err("not there");
-        assert!(problems.starts_with(told), "{problems}");
+        assert!(problems.starts_with(reported), "{problems}");
         assert_eq!(problems.lines().count(), 1, "{problems}");
     }
 }

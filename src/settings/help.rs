@@ -7,7 +7,7 @@ use super::table::{ADDRESS, ALL, AUTH, CREDS, ROLE_ID, SECRET_ID_FILE, WRAPPED_S
 /// No line of the help is longer, in characters.
 const WIDTH: usize = 80;
 
-/// What vaultexec is, in one line.
+/// One line on what vaultexec is for.
 pub const SUMMARY: &str =
     "Run a command with short-lived database credentials, revoked when it ends";
 
@@ -55,7 +55,7 @@ pub const EXAMPLES: [(&str, &str); 4] = [
 /// The main way to call vaultexec.
 const MAIN: &str = "vaultexec [OPTIONS] -- COMMAND [ARG]...";
 
-/// What to do about a command line that is wrong.
+/// The hint for a command line that is wrong.
 #[must_use]
 pub fn usage() -> String {
     format!("Usage: {MAIN}; vaultexec --help has all options")
@@ -95,12 +95,12 @@ pub fn meaning(setting: &Setting) -> String {
     }
 }
 
-/// What holds without the setting, in words.
+/// The default, for people.
 #[must_use]
 pub const fn default(setting: &Setting) -> Option<&'static str> {
     match setting.default {
         Fallback::None => None,
-        Fallback::Value(words) | Fallback::Depends(words) => Some(words),
+        Fallback::Value(text) | Fallback::Depends(text) => Some(text),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn rows(group: Group) -> impl Iterator<Item = &'static Setting> {
         .filter(move |setting| setting.group == group)
 }
 
-/// Everything: `--help`.
+/// `--help`: everything.
 #[must_use]
 pub fn full() -> String {
     let mut text = format!("{SUMMARY}.\n\n");
@@ -151,7 +151,7 @@ pub fn full() -> String {
         .collect()
 }
 
-/// What is used most, on one screen: `-h`.
+/// `-h`: the options that are used most, on one screen.
 #[must_use]
 pub fn brief() -> String {
     let mut text = format!("{SUMMARY}.\n\nUsage: {}\n\n", usages().join("\n       "));

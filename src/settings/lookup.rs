@@ -1,4 +1,4 @@
-//! What was given for a setting, in the layer that counts, and what is wrong with it.
+//! The value of a setting, from the strongest layer that has one, and every problem that was found.
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -25,7 +25,7 @@ pub enum Layer {
     Default,
 }
 
-/// A value, where it came from, and what to call it in a message.
+/// A value, its layer, and its name for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The text; empty for a secret, which is read later.
@@ -45,7 +45,7 @@ pub struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    /// Reads the file, if there is one, and looks for names that no row knows.
+    /// Reads the file, if there is one, and checks for variables that no row knows.
     pub fn new(flags: &'a Flags, environment: &'a dyn Environment) -> Self {
         let mut lookup = Self {
             flags,
@@ -64,8 +64,8 @@ impl<'a> Lookup<'a> {
     }
 
     /// Notes a problem, once; the setting counts as not given.
-    pub fn wrong(&self, name: impl Into<String>, words: impl Into<String>) {
-        let problem = Problem::new(name, words);
+    pub fn wrong(&self, name: impl Into<String>, message: impl Into<String>) {
+        let problem = Problem::new(name, message);
         let mut problems = self.problems.borrow_mut();
         if !problems.contains(&problem) {
             problems.push(problem);
@@ -77,7 +77,7 @@ impl<'a> Lookup<'a> {
         self.problems.into_inner()
     }
 
-    /// The value that counts: given in the strongest layer, or the default.
+    /// The value from the strongest layer, or the default.
     pub fn value(&self, setting: &Setting) -> Option<Value> {
         self.list(setting).into_iter().next()
     }
@@ -114,7 +114,7 @@ impl<'a> Lookup<'a> {
         found
     }
 
-    /// What stands in the strongest layer that has something, as it stands there.
+    /// The unchecked values of the strongest layer that has any.
     fn raw(&self, setting: &Setting) -> Vec<(OsString, Layer, String)> {
         let flags: Vec<_> = self
             .flags
@@ -139,7 +139,7 @@ impl<'a> Lookup<'a> {
             .collect()
     }
 
-    /// A value as text, without what is around it by accident.
+    /// A value as text, without blanks and a byte order mark around it.
     fn text(&self, form: Form, value: &OsStr, layer: Layer, name: &str) -> Option<String> {
         if matches!(form, Form::Secret) {
             return Some(String::new());
@@ -159,8 +159,8 @@ impl<'a> Lookup<'a> {
             }
             return None;
         }
-        if let Some(words) = quotes(text) {
-            self.wrong(name, words);
+        if let Some(message) = quotes(text) {
+            self.wrong(name, message);
             return None;
         }
         Some(text.to_owned())
@@ -176,7 +176,7 @@ impl<'a> Lookup<'a> {
         given.min_by_key(|(_, value)| value.layer)
     }
 
-    /// As `strongest`, where nobody could say which of two in the same layer is meant.
+    /// As `strongest`; two in the same layer are refused, since either could be meant.
     pub fn one_of<'s>(&self, settings: &[&'s Setting]) -> Option<(&'s Setting, Value)> {
         let (setting, value) = self.strongest(settings)?;
         let others = settings.iter().filter(|other| **other != setting);
@@ -197,7 +197,7 @@ impl<'a> Lookup<'a> {
         parsed.unwrap_or(false)
     }
 
-    /// What `parse` makes of the value; its words are told where it refuses it.
+    /// The value, parsed; where `parse` refuses it, its message is noted as a problem.
     pub fn parsed<T>(
         &self,
         setting: &Setting,
@@ -205,7 +205,9 @@ impl<'a> Lookup<'a> {
     ) -> Option<T> {
         let value = self.value(setting)?;
         let parsed = parse(&value.text);
-        parsed.map_err(|words| self.wrong(value.name, words)).ok()
+        parsed
+            .map_err(|message| self.wrong(value.name, message))
+            .ok()
     }
 
     /// A duration within its bounds.
@@ -313,9 +315,9 @@ mod tests {
         for given in ["\"https://a\"", "'https://a'"] {
             let (values, problems) = found(&table::ADDRESS, &[], &[("VAULT_ADDR", given)]);
             assert_eq!(values, Vec::<String>::new());
-            let told = "VAULT_ADDR: it stands in quotes";
+            let reported = "VAULT_ADDR: it stands in quotes";
             assert!(
-                problems.len() == 1 && problems[0].starts_with(told),
+                problems.len() == 1 && problems[0].starts_with(reported),
                 "{problems:?}"
             );
         }

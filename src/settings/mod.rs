@@ -1,6 +1,6 @@
-//! Flags, environment and a file, made into a checked [`Config`] by one table. Touches the network
-//! never, and the file system only for that file and for certificates; secrets are named here and
-//! looked for, and read later.
+//! Flags, environment and a file, made into a checked [`Config`] by one table. Never touches the
+//! network, and the file system only for that file and certificates; secrets are located here and read
+//! later.
 
 mod address;
 mod approle;

@@ -1,10 +1,10 @@
-//! `--print-config`: what holds, and where each value came from, in the form of the file. No secret.
+//! `--print-config`: every value in force and where it came from, as a file of settings. No secret.
 
 use super::forms;
 use super::lookup::{Layer, Lookup, Value};
 use super::row::{Fallback, Form, Setting};
 
-/// How wide a setting is before the word on where it came from, unless it is longer.
+/// The column in which the origin begins.
 const COLUMN: usize = 48;
 
 /// One line a setting.
@@ -20,13 +20,13 @@ pub fn print(lookup: &Lookup<'_>) -> String {
 fn line(setting: &Setting, values: &[Value]) -> String {
     let name = match (setting.key(), setting.variable) {
         (Some(key), _) => key.to_owned(),
-        // The file cannot say it.
+        // The file has no such key.
         (None, variable) => format!("# {}", variable.unwrap_or_default()),
     };
     let Some(first) = values.first() else {
         let name = name.trim_start_matches("# ");
         return match setting.default {
-            Fallback::Depends(words) => format!("# {name}: {words} (default)"),
+            Fallback::Depends(text) => format!("# {name}: {text} (default)"),
             _ => format!("# {name} is not set"),
         };
     };

@@ -1,16 +1,16 @@
-//! What one row of the table of settings says.
+//! The type of a row in the table of settings.
 
 use std::fmt;
 use std::time::Duration;
 
-/// One setting: every name it has, what may be given, and what is said of it. Help, man page,
-/// completions, reference, command line, environment and file are all read from here.
+/// One setting. Command line, environment, file, help, man page, completions and reference are all made
+/// from rows of this type.
 pub struct Setting {
     /// The flag, without dashes; the key in the file is the same.
     pub flag: Option<&'static str>,
     /// The flag's one letter.
     pub short: Option<char>,
-    /// What is given.
+    /// The form of its value.
     pub form: Form,
     /// Its variable. A `VAULT_X` may be called `BAO_X` too.
     pub variable: Option<&'static str>,
@@ -24,14 +24,14 @@ pub struct Setting {
     pub brief: Option<&'static str>,
 }
 
-/// What is given as a setting's value. The text is what the help calls it.
+/// The form of a setting's value, with its name in the help.
 #[derive(Clone, Copy)]
 pub enum Form {
-    /// Nothing: it is asked for, or not.
+    /// On or off; as a flag without a value.
     Switch,
-    /// Nothing, and more of it when it is there again.
+    /// As `Switch`, and counted.
     Count,
-    /// Nothing: a text is printed and that is all.
+    /// As `Switch`; prints a text in place of a run.
     Print(fn() -> String),
     /// Any text, without blanks around it.
     Text(&'static str),
@@ -55,18 +55,18 @@ pub enum Form {
     Secret,
 }
 
-/// What holds when a setting is not given.
+/// The value when a setting is not given.
 #[derive(Clone, Copy)]
 pub enum Fallback {
     /// Nothing.
     None,
     /// This very value.
     Value(&'static str),
-    /// It depends, as these words say.
+    /// It depends, as this text says.
     Depends(&'static str),
 }
 
-/// What belongs together in the help.
+/// The groups of the help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// How to reach and trust the server.
@@ -156,9 +156,9 @@ impl Setting {
         }
     }
 
-    pub(super) const fn depends(self, words: &'static str) -> Self {
+    pub(super) const fn depends(self, text: &'static str) -> Self {
         Self {
-            default: Fallback::Depends(words),
+            default: Fallback::Depends(text),
             ..self
         }
     }
@@ -174,7 +174,7 @@ impl Setting {
         }
     }
 
-    /// What the help calls its value, where there is one.
+    /// The name of its value in the help, where it has one.
     #[must_use]
     pub const fn value_name(&self) -> Option<&'static str> {
         Some(match self.form {
@@ -192,7 +192,7 @@ impl Setting {
         })
     }
 
-    /// Its key in the file: what only asks for something at the command line has none.
+    /// Its key in the file. What makes sense at the command line only has none.
     #[must_use]
     pub fn key(&self) -> Option<&'static str> {
         self.variable
@@ -200,7 +200,7 @@ impl Setting {
             .filter(|flag| *flag != "config")
     }
 
-    /// What somebody would call a secret that took it for a flag or a key.
+    /// The flag or key that a user would expect for a secret.
     #[must_use]
     pub fn secret_name(&self) -> String {
         let name = self.variable.unwrap_or_default();
@@ -223,7 +223,7 @@ impl Setting {
     }
 }
 
-/// As a message calls it when it was not given: `--creds (VAULTEXEC_CREDS)`.
+/// Its name where it was not given: `--creds (VAULTEXEC_CREDS)`.
 impl fmt::Display for Setting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.flag, self.variable) {

@@ -68,19 +68,19 @@ fn authorities(lookup: &Lookup<'_>) -> Option<Vec<u8>> {
 fn identity(lookup: &Lookup<'_>) -> Option<Identity> {
     let (certificate, key) = (lookup.value(&CLIENT_CERT), lookup.value(&CLIENT_KEY));
     if certificate.is_some() && key.is_none() {
-        let words = "it is missing, and a client certificate is given";
-        lookup.wrong(CLIENT_KEY.to_string(), words);
+        let message = "it is missing, and a client certificate is given";
+        lookup.wrong(CLIENT_KEY.to_string(), message);
     }
     if certificate.is_none() && key.is_some() {
-        let words = "it is missing, and a client key is given";
-        lookup.wrong(CLIENT_CERT.to_string(), words);
+        let message = "it is missing, and a client key is given";
+        lookup.wrong(CLIENT_CERT.to_string(), message);
     }
     let certificate = certificate.and_then(|value| checked(read(&value, lookup)?, &value, lookup));
     let key = key.and_then(|value| Some((Sensitive::new(read(&value, lookup)?), value)));
     let (certificate, (key, keys)) = (certificate?, key?);
     let identity = Identity { certificate, key };
-    if let Err(words) = check_identity(&identity) {
-        lookup.wrong(keys.name, words);
+    if let Err(message) = check_identity(&identity) {
+        lookup.wrong(keys.name, message);
     }
     Some(identity)
 }
@@ -123,7 +123,7 @@ fn readable(read: std::io::Result<Vec<u8>>, value: &Value, lookup: &Lookup<'_>) 
 
 /// The PEM text, if there are certificates in it.
 fn checked(pem: Vec<u8>, value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
-    let wrong = |words| lookup.wrong(&value.name, words);
+    let wrong = |message| lookup.wrong(&value.name, message);
     certificates(&pem).map_err(wrong).ok()?;
     Some(pem)
 }

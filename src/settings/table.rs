@@ -137,19 +137,19 @@ table! {
     }
     Messages {
         LOG_LEVEL = flag("log-level", Choice("LEVEL", &["error", "warn", "info", "debug", "trace"])).variable("VAULTEXEC_LOG_LEVEL").default("warn")
-            .help("What is told on standard error");
+            .help("What is logged, on standard error");
         VERBOSE = flag("verbose", Count).short('v')
-            .brief("tell more: -vv")
-            .help("Tell more: -v is info, -vv debug, -vvv trace");
+            .brief("log more: -vv")
+            .help("Log more: -v is info, -vv debug, -vvv trace");
         QUIET = flag("quiet", Switch).short('q')
-            .help("Tell errors only");
+            .help("Log errors only");
         LOG_FORMAT = flag("log-format", Choice("FORMAT", &["text", "json"])).variable("VAULTEXEC_LOG_FORMAT").default("text")
             .help("The form of the messages; json is one object a line");
         CONFIG = flag("config", File("FILE")).variable("VAULTEXEC_CONFIG")
             .help("A TOML file of settings: the names are those of the options, without the dashes; no secret is taken from it");
         PRINT_CONFIG = flag("print-config", Switch)
-            .brief("what holds and why")
-            .help("Print what holds and where each value came from, secrets left out, and do nothing else");
+            .brief("all values in force")
+            .help("Print every value in force and where it came from, without secrets, and do nothing else");
         HELP_BRIEF = variable("", Print(help::brief)).short('h')
             .help("The options that are used most");
         HELP = flag("help", Print(help::full))
