@@ -132,6 +132,7 @@ want_small_programs() {
     want ps procps
     want setsid util-linux
     want script bsdutils
+    want systemd-analyze systemd
     have cc || missing_packages+=(gcc libc6-dev)
     have docker-compose || { have docker && docker compose version >/dev/null 2>&1; } || missing_packages+=(docker-compose)
 }

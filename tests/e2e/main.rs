@@ -44,6 +44,7 @@ mod soak;
 mod static_roles;
 mod support;
 mod support_works;
+mod systemd;
 mod terminal;
 mod tls;
 mod told_times;

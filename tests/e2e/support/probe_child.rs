@@ -11,6 +11,7 @@
 //! | `die NAME` | default action, unblocked, no core, then kills itself; 99 when that did not help (PID 1) |
 //! | `status` | JSON: masks, descriptors, cwd, umask, limits, nice, argv, environment (bytes as hex), ids |
 //! | `stop-self NAME TIMES` | prints `ready PID`, stops itself, prints `resumed I` each time, exits 0 |
+//! | `notify TEXT` | as `signals`; before `ready PID` it sends TEXT to the socket that NOTIFY_SOCKET names |
 //! | `ignore-term` | ignores TERM, prints `ready PID`, waits for ever |
 //! | `env NAME…` | `NAME=value` in raw bytes, or `NAME unset`, a line each |
 //! | `spawn-orphans N` | makes N orphans that wait, prints `ready PID`; then on stdin: `go` lets them die (prints `gone`), `exit N`; at its own exit they die too |
@@ -79,6 +80,7 @@ fn run(args: &[Vec<u8>], env: &[Vec<u8>]) -> i32 {
             times.parse().unwrap_or(0),
         ),
         ["ignore-term"] => ignore_term(),
+        ["notify", text] => notify(text, env),
         ["work", until, end, how @ ..] => work(until.parse().unwrap_or(0), end, how),
         ["env", names @ ..] => print_env(names, env),
         ["spawn-orphans", count, rest @ ..] => {
@@ -242,6 +244,22 @@ fn say_size() {
         size
     };
     say(&format!("size {} {}", size.ws_row, size.ws_col));
+}
+
+fn notify(text: &str, env: &[Vec<u8>]) -> i32 {
+    let path = env
+        .iter()
+        .find_map(|variable| variable.strip_prefix(b"NOTIFY_SOCKET="));
+    let path = String::from_utf8_lossy(path.unwrap_or_default()).into_owned();
+    let sent = std::os::unix::net::UnixDatagram::unbound()
+        .and_then(|socket| socket.send_to(text.as_bytes(), &path));
+    match sent {
+        Ok(_) => report_signals(&[], false),
+        Err(error) => {
+            say(&format!("probe: cannot notify {path:?}: {error}"));
+            97
+        }
+    }
 }
 
 fn die(signal: i32) -> i32 {
