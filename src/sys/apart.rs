@@ -35,25 +35,58 @@ impl Apart {
     }
 }
 
+/// Whether this process has one thread, so that another may be forked off. Unknown counts as yes:
+/// at the start it is true, and where there is no `/proc` nothing better can be had.
+///
+/// Later it is not while a name is looked up or a file read: the event loop has threads for that,
+/// which end when they have had nothing to do for a while.
+#[must_use]
+pub fn is_alone() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task");
+    threads.map_or(true, |threads| threads.take(2).count() == 1)
+}
+
 /// Starts a process that runs `work` with its end of the socket, and ends. Variables whose names
-/// are `secret` are wiped from its environment. Must be called while there is only one thread.
+/// are `secret` are wiped from its environment.
+///
+/// Must be called while there is only one thread ([`is_alone`]): a lock that another one holds would
+/// never be given back in the new process. It may be called at any time then, also from within the
+/// event loop. What the new process gets of that is only memory: every descriptor is closed, and
+/// what is registered with the event loop stays registered, since that belongs to the descriptor
+/// which the two have in common and one of them keeps. But it has a copy of every secret that is in
+/// memory at the time, so the earlier the better.
 ///
 /// # Errors
 /// When the system has no process to give.
 pub fn start(
     socket: UnixStream,
     secret: impl Fn(&[u8]) -> bool,
-    work: impl FnOnce(UnixStream),
+    work: impl FnOnce(UnixStream) + Send,
 ) -> io::Result<Apart> {
+    // Whoever forks from within an event loop is in it still: only another thread can have its own.
+    let in_event_loop = tokio::runtime::Handle::try_current().is_ok();
+    // A signal that comes before they are ignored must not run a handler that writes to the parent.
+    let blocked = mask::AllBlocked::new();
     // SAFETY: there is one thread, so the new process finds everything in order.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Apart {
-            pid: child.as_raw(),
-            pidfd: Pidfd::open(child.as_raw()),
-        }),
+        ForkResult::Parent { child } => {
+            drop(blocked);
+            Ok(Apart {
+                pid: child.as_raw(),
+                pidfd: Pidfd::open(child.as_raw()),
+            })
+        }
         ForkResult::Child => {
             if cut_off(&socket, secret).is_ok() {
-                work(socket);
+                if in_event_loop {
+                    std::thread::scope(|scope| {
+                        let worker = std::thread::Builder::new();
+                        let started = worker.spawn_scoped(scope, || work(socket));
+                        let _ended = started.map(|worker| worker.join());
+                    });
+                } else {
+                    work(socket);
+                }
             }
             // SAFETY: ends the process without the parent's exit handlers.
             unsafe { libc::_exit(0) }
@@ -124,5 +157,41 @@ fn wipe_environment(secret: impl Fn(&[u8]) -> bool) {
             }
             entry = entry.add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::time::Duration;
+
+    fn event_loop() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().expect("an event loop")
+    }
+
+    #[test]
+    fn also_from_within_an_event_loop_it_has_one_of_its_own() {
+        let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+        event_loop().block_on(async {
+            let work = |mut socket: UnixStream| {
+                event_loop().block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+                let _sent = socket.write_all(b"done");
+            };
+            let apart = start(theirs, |_| false, work).expect("a process");
+            let mut text = String::new();
+            ours.read_to_string(&mut text).expect("a text");
+            assert_eq!(text, "done");
+            // The event loop of this process goes on.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            apart.end();
+        });
+    }
+
+    #[test]
+    fn with_a_second_thread_it_is_not_alone() {
+        // Each test has a thread of its own.
+        assert!(!is_alone());
     }
 }

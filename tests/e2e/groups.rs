@@ -68,6 +68,44 @@ fn a_timeout_in_front_sends_the_child_one_term() {
 }
 
 #[test]
+fn vaultexec_in_vaultexec_and_inits_that_signal_a_whole_group_pass_on_one_term() {
+    let tenant = Tenant::new(Servers::shared());
+    let child = |program: &str| {
+        let inner = [program, "--"].map(str::to_owned).to_vec();
+        let run = tenant.command();
+        let run = run.args(["--keep-env", "VAULT_ROLE_ID,VAULT_SECRET_ID"]);
+        run.child([inner, Probe::signals()].concat()).stdin_piped()
+    };
+    let nested = child(&Run::binary());
+    let plain = tenant.command().child(Probe::signals()).stdin_piped();
+    for (run, in_namespace) in [
+        (nested, false),
+        (plain.under(["tini", "-g", "--"]), true),
+        (child(&Run::binary()).under(["dumb-init", "--"]), true),
+    ] {
+        let mut running = match in_namespace {
+            true => pidns::as_pid_1(run).spawn(),
+            false => run.spawn(),
+        };
+        running.wait_for_line("ready");
+        for name in ["TERM", "HUP", "TERM"] {
+            let number = signals::number(name).unwrap();
+            let sent = match in_namespace {
+                true => signals::kill(pidns::pid_1(&running), number),
+                false => signals::kill(-running.pid(), number),
+            };
+            assert!(sent);
+            assert_eq!(Probe::next_signal(&running).0, name);
+        }
+        running.say("ping");
+        assert_eq!(running.next_line(), "pong", "one signal more");
+        running.say("exit 5");
+        running.wait().assert_code(5).assert_quiet_stderr();
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn the_child_leaves_the_group_only_where_there_is_no_terminal() {
     let tenant = Tenant::new(Servers::shared());
     for (place, stays) in [
