@@ -41,6 +41,13 @@ impl Apart {
 /// Later it is not while a name is looked up or a file read: the event loop has threads for that,
 /// which end when they have had nothing to do for a while.
 #[must_use]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "at the start there is one; a later start has to ask"
+    )
+)]
 pub fn is_alone() -> bool {
     let threads = std::fs::read_dir("/proc/self/task");
     threads.map_or(true, |threads| threads.take(2).count() == 1)
@@ -82,7 +89,7 @@ pub fn start(
                     std::thread::scope(|scope| {
                         let worker = std::thread::Builder::new();
                         let started = worker.spawn_scoped(scope, || work(socket));
-                        let _ended = started.map(|worker| worker.join());
+                        let _ended = started.map(std::thread::ScopedJoinHandle::join);
                     });
                 } else {
                     work(socket);
