@@ -197,4 +197,14 @@ mod tests {
             ["f.toml, line 1: no-revoke has to be true or false"]
         );
     }
+
+    #[test]
+    fn the_example_of_the_reference_is_sound() {
+        let reference = include_str!("../../docs/reference.md");
+        let example = reference.split("```toml\n").nth(1).expect("an example");
+        let example = example.split("```").next().expect("its end");
+        let (file, problems) = parse("f.toml", example);
+        assert_eq!(problems, []);
+        assert_eq!(file.given.len(), 5);
+    }
 }
