@@ -1,30 +1,48 @@
-# docker build .                      the tool alone: one static binary and the CA certificates
+# docker build -t vaultexec .         the tool alone: one static binary and the CA certificates (`make image` adds labels)
 # docker build --target example .     an application's image that starts everything through vaultexec
 #
-# In an image of your own two lines are enough:
+# In an image of your own two lines are enough; docs/containers.md has more:
 #   COPY --from=vaultexec /vaultexec /usr/local/bin/vaultexec
 #   ENTRYPOINT ["vaultexec", "--"]
+#
+# Base images are build arguments: --build-arg RUST_IMAGE=mirror.example.com/rust:1-alpine. An image that is not Alpine's
+# has to bring what `apk` adds here.
+ARG RUST_IMAGE=rust:1-alpine
+ARG RUN_IMAGE=alpine:3.21
 
-FROM rust:1-alpine AS build
+FROM ${RUST_IMAGE} AS build
 # `ring` compiles C.
-RUN apk add --no-cache ca-certificates gcc musl-dev
+RUN ! command -v apk || apk add --no-cache gcc musl-dev
 WORKDIR /src
-COPY . .
-# On Alpine Rust links statically: the binary needs no file of the image it will run in.
-RUN cargo build --release --locked
+# The dependencies are a layer of their own, compiled with an empty program: it is kept until Cargo.lock changes.
+COPY Cargo.toml Cargo.lock ./
+COPY scripts/build.sh scripts/
+RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && sh scripts/build.sh && rm -r src
+COPY src src
+# Cargo goes by time, and these files are older than the empty program.
+RUN touch src/main.rs src/lib.rs && sh scripts/build.sh
 
-FROM alpine:3.21 AS example
-RUN apk add --no-cache postgresql16-client
-COPY --from=build /src/target/release/vaultexec /usr/local/bin/vaultexec
+# The certificates are those of an image to run in: what the build image trusts to reach its mirrors is not for everyone.
+FROM ${RUN_IMAGE} AS certificates
+RUN ! command -v apk || apk add --no-cache ca-certificates
+
+FROM ${RUN_IMAGE} AS example
+RUN ! command -v apk || apk add --no-cache postgresql16-client
+COPY --from=build /src/target/dist/vaultexec /usr/local/bin/vaultexec
 # Any user but root; docker-compose.yml hands the login over to this one.
 USER 65532:65532
 ENTRYPOINT ["vaultexec", "--"]
 CMD ["psql"]
 
-# The last stage is what a plain `docker build` makes.
+# The last stage is what a plain `docker build` makes. The binary has the mode 0711: its user may run it, not read it.
 FROM scratch AS vaultexec
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /src/target/release/vaultexec /vaultexec
+COPY --from=certificates /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /src/target/dist/vaultexec /vaultexec
 USER 65532:65532
 ENTRYPOINT ["/vaultexec"]
 CMD ["--help"]
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vaultexec" \
+    org.opencontainers.image.description="Runs a command with short-lived database credentials from HashiCorp Vault or OpenBao, and revokes them when it ends" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.revision="${REVISION}"

@@ -6,6 +6,8 @@ unset VAULTEXEC_TEST_VAULT VAULTEXEC_TEST_BINARY
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools_dir=$root/target/tools
+# Where administrators' programs are, for those who are none.
+PATH=$PATH:/usr/sbin:/sbin
 
 # Colour only for people: never in a pipe or a log.
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM-dumb}" != dumb ]; then
@@ -19,6 +21,11 @@ warn() { printf '%s%s%s\n' "$red" "$*" "$plain" >&2; }
 fail() { warn "${0##*/}: $*"; exit 1; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# How to become root: not at all, by sudo without a password, or impossible.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
 
 works() { "$1" version </dev/null >/dev/null 2>&1; }
 

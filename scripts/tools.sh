@@ -4,6 +4,7 @@
 #
 #   tools.sh             everything the tests need
 #   tools.sh servers     only the servers that the demo needs
+#   tools.sh containers  what makes the images of the container tests; a Docker engine is not installed
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -24,10 +25,6 @@ missing_packages=()
 # `want PROGRAM PACKAGE`: remember the package if the program is missing.
 want() { have "$1" || missing_packages+=("$2"); }
 
-# How to become root: not at all, by sudo without a password, or impossible.
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
-}
 can_install() {
     have apt-get && { [ "$(id -u)" -eq 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
 }
@@ -120,6 +117,11 @@ need_postgres() {
 # --- the small programs that the tests run --------------------------------------------------------------------------
 
 want_small_programs() {
+    if [ "$scope" = containers ]; then
+        want debootstrap debootstrap
+        have docker-compose || { have docker && docker compose version >/dev/null 2>&1; } || missing_packages+=(docker-compose)
+        return
+    fi
     want tini tini
     want dumb-init dumb-init
     want tmux tmux
@@ -157,12 +159,13 @@ need_small_programs() {
 main() {
     scratch=$(mktemp -d)
     problems=()
+    scope=${1-all}
     need_vault
-    need_postgres
-    case ${1-all} in
-    all) need_small_programs ;;
-    servers) ;;
-    *) fail "usage: tools.sh [servers]" ;;
+    case $scope in
+    all) need_postgres && need_small_programs ;;
+    servers) need_postgres ;;
+    containers) need_small_programs ;;
+    *) fail "usage: tools.sh [servers | containers]" ;;
     esac
     [ "${#problems[@]}" -gt 0 ] || return 0
     warn "tools.sh: missing, and cannot go on without:"
