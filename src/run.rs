@@ -22,7 +22,7 @@ use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Event, Machine, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{inherited, mask, process};
+use crate::sys::{helper, inherited, mask, process};
 use crate::vault::Client;
 
 /// How long an acquisition that is under way when the child ends is waited for. Nobody has asked
@@ -85,9 +85,6 @@ fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
 fn event_loop() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // A signal that comes just before the fork has to be found pending, not be taken by one of
-        // the threads that look up names or read files.
-        .on_thread_start(mask::leave_signals_to_others)
         .build()
 }
 
@@ -133,7 +130,7 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Method, 
     let (settings, report) = (&config.auth, config.report);
     let read = if settings.may_block() {
         let settings = settings.clone();
-        let reading = tokio::task::spawn_blocking(move || settings.read(report));
+        let reading = helper::on_a_thread(move || settings.read(report));
         match supervise::interruptible(reading, signals, &Interrupt::default()).await {
             Startup::Done(Ok(read)) => read,
             Startup::Done(Err(lost)) => return Err(Error::system("read the secret id", &lost)),

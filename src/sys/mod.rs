@@ -5,6 +5,7 @@
 
 pub mod apart;
 pub mod clock;
+pub mod helper;
 pub mod inherited;
 pub mod mask;
 pub mod output;

@@ -1,15 +1,14 @@
 //! Where requests go: an address with the HTTP client that reaches it, by way of a proxy, a socket, or
 //! under another name.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
 use reqwest::{NoProxy, Url};
 
 use super::answer::reason;
+use super::resolve::Resolver;
 use super::settings::{Address, Proxy, Settings};
 use super::tls;
 
@@ -51,6 +50,7 @@ impl Endpoints {
                 .connect_timeout(settings.connect_timeout)
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(1)
+                .dns_resolver(Arc::new(Resolver::default()))
                 .no_proxy()
         };
         let build =
@@ -68,7 +68,7 @@ impl Endpoints {
                     Some(name) if url.scheme() == "https" && !settings.proxy.stands_before(url) => {
                         let (base, host) = renamed(url, name)?;
                         let resolver =
-                            Arc::new(Elsewhere(url.host_str().unwrap_or_default().to_owned()));
+                            Arc::new(Resolver::elsewhere(url.host_str().unwrap_or_default()));
                         (base, build(builder().dns_resolver(resolver))?, Some(host))
                     }
                     _ => (url.clone(), tcp.clone(), None),
@@ -105,25 +105,6 @@ fn renamed(url: &Url, name: &str) -> Result<(Url, HeaderValue), String> {
     let header =
         HeaderValue::from_str(&authority).map_err(|_| "the address cannot be sent".to_owned())?;
     Ok((base, header))
-}
-
-/// Resolves every name to the addresses of another: TLS then asks for and checks the name in the
-/// URL, and the connection goes where the address says.
-struct Elsewhere(String);
-
-impl Resolve for Elsewhere {
-    fn resolve(&self, _name: Name) -> Resolving {
-        let host = self
-            .0
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        Box::pin(async move {
-            // The port is the URL's; this one is not used.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
 }
 
 fn with_proxy(

@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod patience;
 mod request;
+mod resolve;
 mod settings;
 mod tls;
 mod wording;

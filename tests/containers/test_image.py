@@ -1,18 +1,18 @@
 """The images that the Dockerfile makes, and what is copied from them into others."""
 import hashlib
+import io
+import json
 import re
+import subprocess
+import tarfile
 
-import servers
 from cases import Case
 from docker import PREFIX, ROOT, Container, command, docker
 
 
 def file_of(image, path):
     """The tar header's mode and owner of a file in an image, and its content."""
-    import io
-    import subprocess
-    import tarfile
-    name = docker("create", f"{PREFIX}/{image}").stdout.strip()
+    name = docker("create", f"{PREFIX}/{image}", "true").stdout.strip()
     try:
         packed = subprocess.run(["docker", "cp", f"{name}:{path}", "-"], stdout=subprocess.PIPE, check=True).stdout
     finally:
@@ -24,7 +24,6 @@ def file_of(image, path):
 
 class Image(Case):
     def test_the_image_is_small_and_says_what_it_is(self):
-        import json
         about = json.loads(docker("inspect", f"{PREFIX}/vaultexec").stdout)[0]
         self.assertLess(about["Size"], 6_000_000)
         config = about["Config"]
@@ -58,9 +57,6 @@ class Image(Case):
         self.assertEqual(shipped, file_of("base", path)[1])
 
     def test_the_image_holds_the_binary_and_the_authorities_and_nothing_else(self):
-        import io
-        import subprocess
-        import tarfile
         name = docker("create", f"{PREFIX}/vaultexec").stdout.strip()
         packed = subprocess.run(["docker", "export", name], stdout=subprocess.PIPE, check=True).stdout
         docker("rm", name)
@@ -77,10 +73,10 @@ class Image(Case):
             self.ends(app, 125, "nowhere.invalid")
 
     def test_tls_with_an_authority_of_ones_own_works_where_there_is_nothing_else(self):
-        start = ("vault server -dev -dev-tls -dev-tls-cert-dir=/tmp -dev-tls-san=tls.example -dev-root-token-id=root "
+        start = ("vault server -dev -dev-tls -dev-tls-cert-dir=/tmp -dev-root-token-id=root "
                  "-dev-listen-address=0.0.0.0:8200")
         with Container("vault", "-c", start, options=["--entrypoint=sh", "--user=vault", "--env=HOME=/home/vault",
-                                                      "--network-alias=tls.example"]) as server:
+                                                      "--hostname=tls.example", "--network-alias=tls.example"]) as server:
             server.wait_for("Root Token")
             ca = server.execute("cat", "/tmp/vault-ca.pem").stdout
             about = dict(VAULT_ADDR="https://tls.example:8200", VAULTEXEC_START_TIMEOUT="5s")

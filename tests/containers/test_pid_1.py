@@ -4,6 +4,7 @@ import os
 import pty
 import shlex
 import tempfile
+import time
 
 from cases import BARE_READY, LOCKED_DOWN, Case
 from docker import NETWORK, PREFIX, docker
@@ -110,6 +111,23 @@ class Limits(Case):
         with self.app("python3", "-c", hungry, options=["--memory=64m", "--memory-swap=64m"]) as app:
             self.ends(app, 137)
 
+    def test_a_command_that_takes_every_process_keeps_its_credentials_and_leaves_no_role(self):
+        greedy = """
+import os, time
+try:
+    while os.fork(): pass
+except OSError:
+    print('ready', flush=True)
+time.sleep(1000)
+"""
+        # For longer than a connection is kept, so that the server's name has to be looked up again.
+        with self.app("python3", "-c", greedy, options=["--pids-limit=20"], VAULTEXEC_LEASE_TTL="15s") as app:
+            app.wait_for("ready")
+            time.sleep(20)
+            self.assertEqual(self.servers.roles(), 1)
+            self.assertEqual(app.stop(), 143, app.said())
+            self.assertNotIn("panicked", app.said())
+
     def test_it_runs_in_twelve_megabytes(self):
         with self.app("/busybox", "true", image="bare", options=["--memory=12m", "--memory-swap=12m"]) as app:
             self.ends(app, 0)
@@ -117,7 +135,8 @@ class Limits(Case):
     def test_few_processes_are_enough_or_it_says_so(self):
         codes = []
         for limit in range(1, 9):
-            with self.subTest(limit=limit), self.app("/busybox", "true", image="bare", options=[f"--pids-limit={limit}"]) as app:
+            with self.subTest(limit=limit), self.app("/busybox", "true", image="bare", options=[f"--pids-limit={limit}"],
+                                                              VAULTEXEC_START_TIMEOUT="1s") as app:
                 codes.append(app.wait())
                 if codes[-1] != 0:
                     self.assertEqual(codes[-1], 125, app.said())
