@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test test-static build bench lint scripts soak tools clean
+.PHONY: help demo test test-static test-containers build image bench lint scripts soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,11 +15,18 @@ demo: ## See what vaultexec does, on a real Vault and a real database of its own
 test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
 
-test-static: tools build ## All end-to-end tests again, against the release binary
+test-static: tools ## The release binary: two builds are the same bytes, and all end-to-end tests again against it
+	@bash scripts/check-build.sh
 	VAULTEXEC_TEST_BINARY=$${CARGO_TARGET_DIR:-target}/dist/vaultexec RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test e2e
+
+test-containers: ## The images, docker-compose.yml and vaultexec as an entry point, on a Docker engine; KEEP_IMAGES=1 keeps the images
+	@python3 tests/containers
 
 build: ## The release binary, static: target/dist/vaultexec
 	@sh scripts/build.sh
+
+image: ## The image to copy from: vaultexec, labelled with the commit
+	docker build --tag vaultexec --build-arg "REVISION=$$(git rev-parse HEAD)" .
 
 bench: ## Measure time and memory against the same HTTP calls made bare
 	@bash scripts/bench.sh
