@@ -114,6 +114,30 @@ need_postgres() {
     have_postgres || problems+=("the PostgreSQL server and psql: install them (Debian: apt-get install postgresql)")
 }
 
+# --- Python's drivers, for the tests ----------------------------------------------------------------------------------
+
+drivers_dir=$tools_dir/python
+
+have_drivers() { cmp -s "$root/scripts/python-drivers.txt" "$drivers_dir/installed.txt"; }
+
+need_drivers() {
+    have_drivers && return
+    if ! have_pip && can_install; then
+        refresh_once
+        apt_install python3-pip || true
+    fi
+    say "fetching Python's PostgreSQL drivers into target/tools/python (once)"
+    # Entered last: what was cut off on the way is begun again.
+    if rm -rf "$drivers_dir" && mkdir -p "$tools_dir" &&
+        pip install --disable-pip-version-check --quiet --no-warn-script-location --only-binary=:all: \
+            --root-user-action=ignore --target "$drivers_dir" -r "$root/scripts/python-drivers.txt" </dev/null >"$scratch/pip.log" 2>&1; then
+        cp "$root/scripts/python-drivers.txt" "$drivers_dir/installed.txt"
+    else
+        tail -n 5 "$scratch/pip.log" >&2
+    fi
+    have_drivers || warn "tools.sh: the tests of Python's drivers will fail: install those of scripts/python-drivers.txt with pip"
+}
+
 # --- the small programs that the tests run --------------------------------------------------------------------------
 
 want_small_programs() {
@@ -162,7 +186,7 @@ main() {
     scope=${1-all}
     need_vault
     case $scope in
-    all) need_postgres && need_small_programs ;;
+    all) need_postgres && need_small_programs && need_drivers ;;
     servers) need_postgres ;;
     containers) need_small_programs ;;
     *) fail "usage: tools.sh [servers | containers]" ;;

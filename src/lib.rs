@@ -27,10 +27,8 @@ mod auth;
 #[forbid(unsafe_code)]
 mod lease;
 #[forbid(unsafe_code)]
-mod postgres;
+mod render;
 
-#[forbid(unsafe_code)]
-mod child_environment;
 #[forbid(unsafe_code)]
 mod provider;
 #[forbid(unsafe_code)]

@@ -60,7 +60,7 @@ impl Companion {
         let (ours, theirs) = UnixStream::pair()?;
         // A companion that does not listen must never hold up the child.
         ours.set_nonblocking(true)?;
-        let secret = |name: &[u8]| crate::child_environment::is_secret(name);
+        let secret = |name: &[u8]| crate::render::environment::is_secret(name);
         let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
         let socket = ours;
         Ok(Some(Self {

@@ -6,7 +6,7 @@ use super::holdings::{Holding, Holdings, Lease};
 use super::schedule::{Cause, Grant, Schedule, Subject};
 use crate::auth::{Method, Session};
 use crate::error::{Error, hints};
-use crate::postgres::Credentials;
+use crate::render::postgres::Credentials;
 use crate::vault::{Client, Failure, Patience};
 
 /// Credentials, and what they hang on.

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::lease::{
     Acquisition, Command, Deadline, Event as LeaseEvent, Holding, Keeper, Lease, OnServer,
 };
-use crate::postgres::Credentials;
+use crate::render::postgres::Credentials;
 use crate::supervise::Event;
 use crate::sys::clock::Moment;
 use crate::sys::timer::BootClock;

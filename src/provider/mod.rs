@@ -21,12 +21,12 @@ use nix::errno::Errno;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::child_environment;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::lease::{self, Acquisition, Command};
-use crate::postgres::{self, Credentials};
+use crate::render::environment as child_environment;
+use crate::render::postgres::{self, Credentials};
 use crate::report::Reporter;
 use crate::sensitive::Sensitive;
 use crate::supervise::{

@@ -10,9 +10,9 @@ use super::table::{
     LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET, REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL,
     STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
 };
-use crate::child_environment;
 use crate::error::Problem;
-use crate::postgres::Base;
+use crate::render::environment as child_environment;
+use crate::render::postgres::{Base, misleading_variable};
 use crate::report::{Format, Level, Reporter};
 use crate::supervise::OnExpiry;
 
@@ -27,6 +27,9 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     let auth = auth(&lookup);
     let creds = creds(&lookup);
     let base = base(&lookup);
+    if let Some((name, message)) = misleading_variable(base.as_ref(), lookup.environment()) {
+        lookup.wrong(name, message);
+    }
     let on_expiry = on_expiry(&lookup, at_terminal);
     let lease_ttl = lookup.duration(&LEASE_TTL);
     let stop_signal = lookup.parsed(&STOP_SIGNAL, forms::stop_signal);
@@ -121,6 +124,10 @@ fn base(lookup: &Lookup<'_>) -> Option<Base> {
             value.name,
             format!("{message}: leave it out, the credentials from the server take its place"),
         );
+        return None;
+    }
+    let is_inherited = INHERITED_DATABASE_URL.variables().contains(&value.name);
+    if is_inherited && Base::is_of_another_kind(&value.text) {
         return None;
     }
     let base = Base::parse(&value.text);

@@ -325,3 +325,58 @@ fn the_choices_of_a_row_are_those_that_are_taken() {
         );
     }
 }
+
+#[test]
+fn the_command_sees_no_variable_of_a_setting_that_is_a_secret_or_a_url() {
+    let mut dropped = 0;
+    for setting in table::ALL {
+        if !matches!(setting.form, Form::Secret | Form::Url(_)) {
+            continue;
+        }
+        for name in setting.variables() {
+            let is_ours = ["VAULTEXEC_", "VAULT_", "BAO_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+            if is_ours && !name.ends_with("T_ADDR") && name != "BAO_ADDR" {
+                assert!(child_environment::is_secret(name.as_bytes()), "{name}");
+                dropped += 1;
+            }
+        }
+    }
+    assert!(dropped > 5, "{dropped}");
+}
+
+#[test]
+fn an_inherited_url_of_another_database_is_not_ours() {
+    for url in ["sqlite:///x", "mysql://u:p@h/d", "not a URL"] {
+        let config = gathered(&[], &with(&[("DATABASE_URL", url)])).expect(url);
+        assert!(config.base.is_none(), "{url}");
+        let problems = gathered(&["--database-url", url], &with(&[])).expect_err(url);
+        assert!(
+            problems.contains("password in it") || problems.contains("not a URL of PostgreSQL"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_is_none_is_refused_by_name_where_it_is_needed() {
+    for (name, value, message) in [
+        ("PGPORT", "tcp://10.1.1.1:5432", "PGPORT: it is a URL"),
+        ("PGPORT", "hunter2", "PGPORT: it is not a number"),
+        ("PGPORT", "0", "PGPORT: it is not a number"),
+        ("PGPORT", "1,2", "PGPORT: it has not as many"),
+        ("PGHOST", "tcp://db", "PGHOST: it is a URL"),
+    ] {
+        let problems = gathered(&[], &with(&[(name, value)])).expect_err(value);
+        assert!(
+            problems.contains(message) && !problems.contains("hunter2"),
+            "{problems}"
+        );
+        let base = ("DATABASE_URL", "postgresql://h:1/d");
+        assert!(
+            gathered(&[], &with(&[(name, value), base])).is_ok(),
+            "{value}"
+        );
+    }
+}

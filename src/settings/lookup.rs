@@ -63,6 +63,11 @@ impl<'a> Lookup<'a> {
         lookup
     }
 
+    /// The caller's environment.
+    pub const fn environment(&self) -> &dyn Environment {
+        self.environment
+    }
+
     /// Notes a problem, once; the setting counts as not given.
     pub fn wrong(&self, name: impl Into<String>, message: impl Into<String>) {
         let problem = Problem::new(name, message);

@@ -28,8 +28,8 @@ pub use print::print;
 use std::time::Duration;
 
 use crate::auth::AuthSettings;
-use crate::child_environment;
-use crate::postgres::Base;
+use crate::render::environment as child_environment;
+use crate::render::postgres::Base;
 use crate::report::Reporter;
 use crate::supervise::OnExpiry;
 use crate::sys::signal::Signal;

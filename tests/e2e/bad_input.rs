@@ -113,11 +113,14 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
             "as in postgresql://",
         ),
         (
-            "DATABASE_URL",
+            "VAULTEXEC_DATABASE_URL",
             "jdbc:postgresql://u:hunter2@h/d",
             "as in postgresql://",
         ),
         ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "65535"),
+        ("DATABASE_URL", "postgresql://u:hunter2/34@h/d", "%2F"),
+        ("DATABASE_URL", "postgresql://u:hunter2?34@h/d", "%3F"),
+        ("DATABASE_URL", "postgresql://u:p@h/hunter2%", "%25"),
         (
             "DATABASE_URL",
             "postgresql://u:hunter2@h/a%00b",

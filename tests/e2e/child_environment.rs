@@ -157,6 +157,85 @@ fn a_base_url_keeps_its_scheme_and_parameters() {
 }
 
 #[test]
+fn parameters_reach_both_forms() {
+    let tenant = Tenant::new(Servers::shared());
+    let port = Servers::shared().postgres.port();
+    let show = "select current_setting('statement_timeout')";
+    let script = format!(
+        "env -u PGOPTIONS psql \"$DATABASE_URL\" -XAtc \"{show}\" && env -u DATABASE_URL psql -XAtc \"{show}\""
+    );
+    let base = format!("postgresql://127.0.0.1:{port}/appdb");
+    let options = "options=-c%20statement_timeout%3D4321";
+    for run in [
+        tenant
+            .command()
+            .env("DATABASE_URL", format!("{base}?{options}")),
+        tenant
+            .command()
+            .env("DATABASE_URL", &base)
+            .env("PGOPTIONS", "-c statement_timeout=4321"),
+    ] {
+        shell(run, &script).stdout_is("4321ms\n4321ms\n");
+    }
+    let all = environment(tenant.command().env(
+        "DATABASE_URL",
+        format!("{base}?sslmode=verify-full&sslrootcert=/ca.pem&channel_binding=require"),
+    ));
+    for (name, value) in [
+        ("PGSSLMODE", "verify-full"),
+        ("PGSSLROOTCERT", "/ca.pem"),
+        ("PGCHANNELBINDING", "require"),
+    ] {
+        assert_eq!(all[name.as_bytes()], value.as_bytes(), "{name}");
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn an_inherited_url_of_another_database_is_left_alone() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = shell(
+        tenant
+            .command()
+            .arg("-v")
+            .env("DATABASE_URL", "sqlite:///x"),
+        &format!("echo $DATABASE_URL; {BY_VARIABLES}"),
+    );
+    run.assert_code(0)
+        .stderr_contains("DATABASE_URL is no PostgreSQL's");
+    assert!(run.out().starts_with("sqlite:///x\nvariables|v-"), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn libpq_reads_a_zone_in_either_form() {
+    let tenant = Tenant::new(Servers::shared());
+    let run = shell(
+        tenant
+            .command()
+            .env("PGHOST", "fe80::1%lo")
+            .env("PGPORT", "1"),
+        "psql \"$DATABASE_URL\" -c x; env -u DATABASE_URL psql -c x",
+    );
+    let text = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(text.matches("fe80::1%lo").count(), 2, "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_linked_services_port_is_refused_by_name() {
+    let tenant = Tenant::new(Servers::shared());
+    tenant
+        .command()
+        .env("PGPORT", "tcp://10.1.1.1:5432")
+        .child(["true"])
+        .output()
+        .assert_code(125)
+        .stderr_contains("PGPORT: it is a URL");
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn notes_are_told_at_info_only() {
     let servers = Servers::shared();
     let tenant = Tenant::new(servers);
@@ -248,7 +327,7 @@ fn assert_all_but_the_secrets(tenant: &Tenant, secrets: &[&str]) {
         .args(["--role-id", &tenant.role_id(), "--secret-id-file", "-"])
         .stdin_bytes(tenant.secret_id())
         .env("MY_TOKEN", "mine")
-        .env("VAULT_TOKENS", "mine")
+        .env("VAULTS", "mine")
         .env_bytes(b"ODD\xff", b"\xfe\x80 =x")
         .env_bytes(b"EMPTY", b"");
     for name in secrets {
@@ -296,6 +375,40 @@ fn assert_all_but_the_secrets(tenant: &Tenant, secrets: &[&str]) {
             "{name} came from nowhere"
         );
     }
+}
+
+#[test]
+fn of_the_clients_variables_only_what_is_known_to_be_harmless_passes() {
+    let tenant = Tenant::new(Servers::shared());
+    let hidden = [
+        "VAULT_HEADERS",
+        "VAULT_MFA",
+        "BAO_CLIENT_KEY_BYTES",
+        "VAULT_LICENSE",
+        "VAULTEXEC_DATABASE_URL",
+    ];
+    let seen = ["VAULT_FORMAT", "VAULT_LOG_LEVEL", "VAULTEXEC_LOG_LEVEL"];
+    let mut run = tenant
+        .command()
+        .env("VAULT_FORMAT", "json")
+        .env("VAULT_LOG_LEVEL", "info")
+        .env("VAULTEXEC_LOG_LEVEL", "error")
+        .env("VAULTEXEC_DATABASE_URL", "postgresql://u:hunter2@h/d")
+        .canary("hunter2");
+    for name in hidden.iter().take(4) {
+        run = run.env(name, "hunter2");
+    }
+    let all = environment(run);
+    for name in hidden {
+        assert!(!all.contains_key(name.as_bytes()), "{name}");
+    }
+    for name in seen {
+        assert!(all.contains_key(name.as_bytes()), "{name}");
+    }
+    for value in all.values() {
+        assert!(!String::from_utf8_lossy(value).contains("hunter2"));
+    }
+    tenant.assert_nothing_left();
 }
 
 #[test]

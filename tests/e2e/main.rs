@@ -20,6 +20,7 @@ mod child_environment;
 mod cluster;
 mod crashes;
 mod descriptors;
+mod drivers;
 mod exit_codes;
 mod faults_at_start;
 mod gateways;

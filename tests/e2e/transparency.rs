@@ -148,7 +148,7 @@ fn the_child_has_arguments_and_variables_byte_for_byte() {
         run.env_bytes(b"ODD", b"\xff\xfe=\n\t")
             .env_bytes(b"\xf0ODD", b"name")
             .env("EMPTY", "")
-            .env("VAULT_UNKNOWN", "is nobody's secret")
+            .env("VAULTS", "is nobody's secret")
             .env("LISTEN_PID", "1")
             .env("PGOPTIONS", "-c work_mem=1MB")
     });

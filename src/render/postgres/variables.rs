@@ -59,24 +59,42 @@ pub fn variables(
     let mut set = vec![
         ("PGUSER", Sensitive::from(credentials.username.as_str())),
         ("PGPASSWORD", credentials.password.clone()),
-        (
-            "DATABASE_URL",
-            Sensitive::new(url(credentials, base, &place)),
-        ),
     ];
+    let inherited = environment.variable("DATABASE_URL");
+    if base.is_none()
+        && inherited.is_some_and(|url| !url.as_encoded_bytes().trim_ascii().is_empty())
+    {
+        notes.push(
+            "the inherited DATABASE_URL is no PostgreSQL's, so it is left as it is (--database-url says where the \
+             database is)"
+                .to_owned(),
+        );
+    } else {
+        let url = Sensitive::new(url(credentials, base, &place));
+        set.push(("DATABASE_URL", url));
+    }
     let places = [
         ("PGHOST", &place.hosts),
         ("PGPORT", &place.ports),
         ("PGDATABASE", &place.database),
-        ("PGSSLMODE", &place.sslmode),
     ];
     set.extend(
         places
             .into_iter()
             .filter_map(|(name, value)| Some((name, Sensitive::from(value.as_deref()?)))),
     );
+    set.extend(
+        place
+            .parameters
+            .iter()
+            .map(|(parameter, value)| (parameter.variable, Sensitive::from(value.as_str()))),
+    );
     let mut drop = MISLEADING.to_vec();
-    if place.host_from_base && environment.variable("PGHOSTADDR").is_some() {
+    let names_address = place
+        .parameters
+        .iter()
+        .any(|(parameter, _)| parameter.variable == "PGHOSTADDR");
+    if !names_address && environment.variable("PGHOSTADDR").is_some() {
         drop.push("PGHOSTADDR");
         notes.push("PGHOSTADDR is dropped, because the base URL names the host".to_owned());
     }
@@ -90,8 +108,13 @@ fn url(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String 
     let mut parameters = base.map(|base| base.parameters.clone()).unwrap_or_default();
     let authority = authority_of(base, place, &mut parameters);
     let path = path_of(base, place);
-    if !has(base, "sslmode") {
-        parameters.extend(parameter("sslmode", place.sslmode.as_deref()));
+    if base.is_none_or(Base::takes_libpqs_parameters) {
+        let added = place.parameters.iter().filter(|(known, _)| {
+            known.added_to_url
+                && !has(base, known.name)
+                && !(known.name == "sslmode" && has(base, "ssl"))
+        });
+        parameters.extend(added.filter_map(|(known, value)| parameter(known.name, Some(value))));
     }
     let query = if parameters.is_empty() {
         String::new()
@@ -129,14 +152,37 @@ fn authority_of(base: Option<&Base>, place: &Place, parameters: &mut Vec<String>
         parameters.extend(parameter("port", open.then_some(ports)));
         return String::new();
     }
+    let is_several_or_zoned = hosts.contains([',', '%']);
+    if is_several_or_zoned && base.is_some_and(|base| base.driver().is_some()) {
+        // SQLAlchemy takes one host before the path, and does not decode it.
+        parameters.extend(parameter("host", Some(hosts)));
+        if !has(base, "port") {
+            parameters.extend(parameter("port", one_each(hosts, ports).as_deref()));
+        }
+        return String::new();
+    }
     let hosts = hosts.split(',').map(|host| {
         if host.contains(':') {
-            format!("[{host}]")
+            format!("[{}]", host.replace('%', "%25"))
         } else {
             encode(host)
         }
     });
     with_ports(hosts, ports)
+}
+
+/// As many ports as hosts, if there is one: asyncpg under SQLAlchemy does not take one for all.
+fn one_each(hosts: &str, ports: &str) -> Option<String> {
+    if ports.is_empty() {
+        return None;
+    }
+    let several = ports.contains(',');
+    let all = hosts.split(',').map(|_| ports);
+    Some(if several {
+        ports.to_owned()
+    } else {
+        all.collect::<Vec<_>>().join(",")
+    })
 }
 
 /// The hosts, each with its port, or all with the one.
@@ -184,6 +230,7 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parameters::PARAMETERS;
     use super::*;
     use crate::environment::Given;
     use percent_encoding::percent_decode_str;
@@ -257,7 +304,7 @@ mod tests {
                 Some("postgres://old:pw@db:6000/app?sslmode=disable&application_name=x%20y"),
                 &[("PGHOST", "other")],
                 "postgres://v-x:p@db:6000/app?sslmode=disable&application_name=x%20y",
-                "PGHOST=db PGPORT=6000 PGDATABASE=app PGSSLMODE=disable ",
+                "PGHOST=db PGPORT=6000 PGDATABASE=app PGSSLMODE=disable PGAPPNAME=x y ",
             ),
             (
                 Some("postgresql+asyncpg://db"),
@@ -281,7 +328,7 @@ mod tests {
                 Some("postgresql://h1:1,h2:2/app?target_session_attrs=primary"),
                 &[],
                 "postgresql://v-x:p@h1:1,h2:2/app?target_session_attrs=primary",
-                "PGHOST=h1,h2 PGPORT=1,2 PGDATABASE=app ",
+                "PGHOST=h1,h2 PGPORT=1,2 PGDATABASE=app PGTARGETSESSIONATTRS=primary ",
             ),
             (
                 None,
@@ -323,7 +370,7 @@ mod tests {
                 Some("postgresql:///app?hostaddr=10.0.0.1"),
                 &[("PGHOST", "db")],
                 "postgresql://v-x:p@10.0.0.1/app?hostaddr=10.0.0.1",
-                "PGHOST=10.0.0.1 PGDATABASE=app ",
+                "PGHOST=10.0.0.1 PGDATABASE=app PGHOSTADDR=10.0.0.1 ",
             ),
             (
                 Some("postgresql:///app?host=&sslmode="),
@@ -382,6 +429,100 @@ mod tests {
                 "PGHOST=a,b PGPORT=1,2 PGDATABASE=app ",
             ),
         ]);
+    }
+
+    #[test]
+    fn every_parameter_of_libpq_reaches_both_forms() {
+        for known in &PARAMETERS {
+            let base = format!("postgresql://h/d?{}=a%20b", known.name);
+            let (url, all) = rendered(Some(&base), &[]);
+            assert_eq!(url, format!("postgresql://v-x:p@h/d?{}=a%20b", known.name));
+            let expected = (known.variable.to_owned(), "a b".to_owned());
+            assert!(all.contains(&expected), "{}", known.name);
+            // A variable of the caller's gives way to the base.
+            let (_, all) = rendered(Some(&base), &[(known.variable, "other")]);
+            assert!(all.contains(&expected), "{}", known.name);
+            let (url, _) = rendered(Some("postgresql://h/d"), &[(known.variable, "a b")]);
+            let added = url.ends_with(&format!("?{}=a%20b", known.name));
+            assert_eq!(added, known.added_to_url, "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn what_a_driver_would_refuse_is_not_added() {
+        let environment = [("PGSSLMODE", "prefer"), ("PGSSLROOTCERT", "/ca.pem")];
+        let added = "?sslmode=prefer&sslrootcert=%2Fca.pem";
+        for (scheme, added) in [
+            ("postgis", added),
+            ("postgresql+psycopg", added),
+            ("postgresql+asyncpg", ""),
+            ("postgresql+pg8000", ""),
+            ("ecto", ""),
+        ] {
+            let (url, all) = rendered(Some(&format!("{scheme}://h/d")), &environment);
+            assert_eq!(url, format!("{scheme}://v-x:p@h/d{added}"));
+            assert!(pg(&all).contains("PGSSLMODE=prefer PGSSLROOTCERT=/ca.pem"));
+        }
+        // What the base has is the caller's own affair, and as safe in the other form.
+        for (ssl, mode) in [("true", "require"), ("verify-full", "verify-full")] {
+            let base = format!("postgresql+asyncpg://h/d?ssl={ssl}");
+            let (url, all) = rendered(Some(&base), &[("PGSSLMODE", "disable")]);
+            assert_eq!(url, format!("postgresql+asyncpg://v-x:p@h/d?ssl={ssl}"));
+            assert!(pg(&all).contains(&format!("PGSSLMODE={mode} ")), "{ssl}");
+        }
+        let (url, _) = rendered(Some("postgresql://h/d?ssl=true"), &[]);
+        assert_eq!(url, "postgresql://v-x:p@h/d?ssl=true");
+    }
+
+    #[test]
+    fn several_hosts_and_zones_are_where_sqlalchemy_reads_them() {
+        assert_rendered(&[
+            (
+                Some("postgresql+asyncpg:///app"),
+                &[("PGHOST", "h1,h2"), ("PGPORT", "1")],
+                "postgresql+asyncpg://v-x:p@/app?host=h1%2Ch2&port=1%2C1",
+                "PGHOST=h1,h2 PGPORT=1 PGDATABASE=app ",
+            ),
+            (
+                Some("postgresql+psycopg:///app"),
+                &[("PGHOST", "fe80::1%eth0")],
+                "postgresql+psycopg://v-x:p@/app?host=fe80%3A%3A1%25eth0",
+                "PGHOST=fe80::1%eth0 PGDATABASE=app ",
+            ),
+            (
+                None,
+                &[("PGHOST", "fe80::1%eth0"), ("PGPORT", "1")],
+                "postgresql://v-x:p@[fe80::1%25eth0]:1/",
+                "PGHOST=fe80::1%eth0 PGPORT=1 ",
+            ),
+            (
+                Some("postgresql://[fe80::1%eth0]/app"),
+                &[],
+                "postgresql://v-x:p@[fe80::1%25eth0]/app",
+                "PGHOST=fe80::1%eth0 PGDATABASE=app ",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_url_of_another_database_is_left_alone() {
+        let credentials = Credentials {
+            username: "u".to_owned(),
+            password: Sensitive::from("p"),
+        };
+        for (url, is_set) in [("sqlite:///x", false), ("", true), (" ", true)] {
+            let variables = variables(&credentials, None, &Given(vec![("DATABASE_URL", url)]));
+            let set = variables
+                .set
+                .iter()
+                .any(|(name, _)| *name == "DATABASE_URL");
+            assert_eq!(set, is_set, "{url:?}");
+            let told = variables
+                .notes
+                .iter()
+                .any(|note| note.contains("left as it is"));
+            assert_eq!(told, !is_set, "{url:?}");
+        }
     }
 
     #[test]
