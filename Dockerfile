@@ -19,8 +19,10 @@ COPY Cargo.toml Cargo.lock ./
 COPY scripts/build.sh scripts/
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && sh scripts/build.sh && rm -r src
 COPY src src
+# Here, so that another commit leaves the layer of the dependencies as it is.
+ARG REVISION=unknown
 # Cargo goes by time, and these files are older than the empty program.
-RUN touch src/main.rs src/lib.rs && sh scripts/build.sh
+RUN touch src/main.rs src/lib.rs && COMMIT=$REVISION sh scripts/build.sh
 
 # The certificates are those of an image to run in: what the build image trusts to reach its mirrors is not for everyone.
 FROM ${RUN_IMAGE} AS certificates
