@@ -28,6 +28,12 @@ mod auth;
 mod lease;
 #[forbid(unsafe_code)]
 mod render;
+#[forbid(unsafe_code)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for --env and the shapes in render/")
+)]
+mod secret;
 
 #[forbid(unsafe_code)]
 mod provider;

@@ -2,4 +2,47 @@
 //! files to write, notes. Pure: the environment is an argument.
 
 pub mod environment;
+#[cfg_attr(not(test), expect(dead_code, reason = "for several --creds NAME=PATH"))]
+mod names;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for a --database-url of another kind")
+)]
+mod other_url;
+#[cfg_attr(not(test), expect(dead_code, reason = "for --handover passfile"))]
+mod passfile;
 pub mod postgres;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for references in the caller's environment")
+)]
+mod reference;
+#[cfg_attr(not(test), expect(dead_code, reason = "for --handover service"))]
+mod service;
+#[cfg_attr(not(test), expect(dead_code, reason = "for --env"))]
+mod template;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::sensitive::Sensitive;
+
+/// All but the characters that RFC 3986 calls unreserved: valid in every part of a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A file for the child, to be written with mode 0600.
+#[cfg_attr(not(test), expect(dead_code, reason = "for --handover"))]
+#[derive(Debug)]
+pub struct File {
+    /// Its name in a folder of the run's own.
+    pub name: &'static str,
+    /// What is in it.
+    pub contents: Sensitive<String>,
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}

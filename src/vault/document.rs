@@ -73,6 +73,34 @@ impl Document {
         self.text(field).map(Sensitive::from)
     }
 
+    /// Every field of an object, as text: a number and the like as JSON has it, lists and objects as
+    /// JSON. What is null is left out.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] when it is missing or no object, or a text in it holds a NUL.
+    pub fn secrets(&self, field: &str) -> Result<Vec<(String, Sensitive<String>)>, Failure> {
+        let object = self
+            .find(field)
+            .and_then(Value::as_object)
+            .ok_or_else(|| Failure::malformed(format!("a `{field}`"), "that is not an object"))?;
+        let present = object.iter().filter(|(_, value)| !value.is_null());
+        let fields = present.map(|(name, value)| {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let text = Sensitive::new(text);
+            if name.contains('\0') || text.expose().contains('\0') {
+                return Err(Failure::malformed(
+                    format!("a `{field}`"),
+                    "that holds a NUL",
+                ));
+            }
+            Ok((name.clone(), text))
+        });
+        fields.collect()
+    }
+
     /// A text that may be missing or empty; empty if it is missing.
     ///
     /// # Errors

@@ -191,7 +191,7 @@ fn names_postgres(scheme: &str) -> bool {
 
 /// User and password, if there are any, and what follows their `@`. libpq looks for it before the
 /// first slash, and so do others, though some of them take a `?` for the parameters' beginning.
-fn split_user(rest: &str) -> Result<(Option<&str>, &str), &'static str> {
+pub fn split_user(rest: &str) -> Result<(Option<&str>, &str), &'static str> {
     let head = rest.split_once('/').map_or(rest, |(head, _)| head);
     let Some(at) = head.rfind('@') else {
         return Ok((None, rest));

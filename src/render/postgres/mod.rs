@@ -2,11 +2,13 @@
 
 mod base;
 mod credentials;
+#[cfg_attr(not(test), expect(dead_code, reason = "for {{jdbc_url}}"))]
+pub mod jdbc;
 mod parameters;
 mod place;
 mod variables;
 
-pub use base::Base;
+pub use base::{Base, split_user};
 pub use credentials::Credentials;
 pub use place::misleading_variable;
 pub use variables::variables;

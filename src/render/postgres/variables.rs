@@ -1,20 +1,12 @@
 //! The variables a client needs, in both forms: a URL and libpq's `PG…`, so that either alone is
 //! enough.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::base::Base;
 use super::credentials::Credentials;
 use super::place::Place;
 use crate::environment::Environment;
+use crate::render::encode;
 use crate::sensitive::Sensitive;
-
-/// All but the characters that RFC 3986 calls unreserved: valid in every part of a URL.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// Inherited variables that would overrule the credentials or lead libpq elsewhere.
 const MISLEADING: [&str; 4] = ["PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"];
@@ -222,10 +214,6 @@ fn has(base: Option<&Base>, name: &str) -> bool {
 
 fn parameter(name: &str, value: Option<&str>) -> Option<String> {
     Some(format!("{name}={}", encode(value?)))
-}
-
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
