@@ -25,8 +25,10 @@ test-containers: ## The images, docker-compose.yml and vaultexec as an entry poi
 build: ## The release binary, static: target/dist/vaultexec
 	@sh scripts/build.sh
 
-image: ## The image to copy from: vaultexec, labelled with the commit
-	docker build --tag vaultexec --build-arg "REVISION=$$(git rev-parse HEAD)" .
+image: ## The image to copy from, `vaultexec`, labelled with the commit; RUST_IMAGE=… RUN_IMAGE=… name other base images
+	docker build --tag $(or $(TAG),vaultexec) --build-arg "REVISION=$$(git rev-parse HEAD)" \
+		$(if $(RUST_IMAGE),--build-arg "RUST_IMAGE=$(RUST_IMAGE)") $(if $(RUN_IMAGE),--build-arg "RUN_IMAGE=$(RUN_IMAGE)") . || \
+		{ echo "make image: where a base image cannot be had, name others: make image RUST_IMAGE=… RUN_IMAGE=… (see the Dockerfile)" >&2; exit 1; }
 
 bench: ## Measure time and memory against the same HTTP calls made bare
 	@bash scripts/bench.sh

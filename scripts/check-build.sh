@@ -10,7 +10,7 @@ trap tidy_up EXIT
 trap 'exit 130' INT TERM HUP
 
 here=${CARGO_TARGET_DIR:-target}/dist/vaultexec
-sh scripts/build.sh
+commit=$(sh scripts/build.sh | tee /dev/stderr | sed -n 's/^commit *//p')
 [ "$(stat -c %a "$here")" = 711 ] || fail "the mode of $here is not 0711"
 
 # In the project's own folder: the system's temporary one may be small, or may not run programs.
@@ -25,7 +25,7 @@ if [ -d "$cargo_home/registry/cache" ]; then
     cp -r "$cargo_home/registry/cache" "$cargo_home/registry/index" "$elsewhere/home/registry"
 fi
 say "building it again in $elsewhere"
-(umask 027 && cd "$elsewhere/source" && LC_ALL=C CARGO_HOME=$elsewhere/home CARGO_TARGET_DIR=$elsewhere/target sh scripts/build.sh >"$elsewhere/log" 2>&1) ||
+(umask 027 && cd "$elsewhere/source" && LC_ALL=C CARGO_HOME=$elsewhere/home CARGO_TARGET_DIR=$elsewhere/target COMMIT=$commit sh scripts/build.sh >"$elsewhere/log" 2>&1) ||
     { tail -n 20 "$elsewhere/log" >&2; fail "it cannot be built there"; }
 cmp "$here" "$elsewhere/target/dist/vaultexec" || fail "two builds of one source differ"
 

@@ -59,6 +59,9 @@ class Container:
         done = docker("logs", self.name)
         return (done.stdout + done.stderr).replace("\r\n", "\n")
 
+    def address(self, network=NETWORK):
+        return self.inspect()["NetworkSettings"]["Networks"][network]["IPAddress"]
+
     def ended(self):
         return self.inspect()["State"]["Status"] == "exited"
 

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import unittest
 
-from docker import PREFIX, ROOT, command, docker
+from docker import PREFIX, ROOT, command
 
 
 def without(**env):
@@ -42,10 +42,16 @@ class BadInput(unittest.TestCase):
                            env={**os.environ, "DOCKER_HOST": f"unix://{path}"})
             self.assert_one_line(done, "usermod -aG docker")
 
-    def test_a_base_image_that_cannot_be_had_is_named(self):
+    def test_a_base_image_that_cannot_be_had_is_told_with_the_setting_for_another_one(self):
         nowhere = "127.0.0.1:1/no-such-image"
-        for argument, other in (("RUST_IMAGE", f"RUN_IMAGE={PREFIX}/base"), ("RUN_IMAGE", f"RUST_IMAGE={PREFIX}/rust")):
+        others = [f"RUST_IMAGE={PREFIX}/rust", f"RUN_IMAGE={PREFIX}/base"]
+        for argument in ("RUST_IMAGE", "RUN_IMAGE"):
             with self.subTest(argument=argument):
-                done = docker("build", f"--build-arg={argument}={nowhere}", f"--build-arg={other}", ROOT, check=False)
+                # The last one holds.
+                done = command("make", "-C", ROOT, "image", "TAG=vaultexec-test/never", *others, f"{argument}={nowhere}", check=False,
+                               timeout=600)
                 self.assertNotEqual(done.returncode, 0)
-                self.assertIn(nowhere, done.stdout + done.stderr)
+                told = done.stdout + done.stderr
+                self.assertIn("127.0.0.1:1", told)
+                self.assertIn(f"FROM ${{{argument}}}", told)
+                self.assertIn("name others: make image RUST_IMAGE=", told)

@@ -3,7 +3,7 @@ import concurrent.futures
 import time
 
 from cases import READY, Case
-from docker import NETWORK, PREFIX, Container, docker, until
+from docker import NETWORK, Container, docker, until
 
 # Says who it is twice a second, each time by a connection of its own.
 WHO = "while :; do psql -qAtc \"SELECT 'I am ' || current_user\"; sleep 0.5; done"
@@ -68,21 +68,18 @@ class Networks(Case):
             self.ends_with_its_lease()
 
     def test_a_server_that_moves_to_another_address_is_found_again(self):
-        vault = self.servers.vault.name
+        vault = self.servers.vault
         with self.sleeper(WHO.replace("while", "echo ready; while", 1), VAULTEXEC_LEASE_TTL="10s") as app:
-            before = self.address(vault)
-            docker("network", "disconnect", NETWORK, vault)
+            before = vault.address()
+            docker("network", "disconnect", NETWORK, vault.name)
             # Whoever comes next gets the address that has become free.
             with Container("bare", "sleep", "1000", options=["--entrypoint=/busybox"]):
-                docker("network", "connect", "--alias=vault", NETWORK, vault)
-                self.assertNotEqual(self.address(vault), before)
+                docker("network", "connect", "--alias=vault", NETWORK, vault.name)
+                self.assertNotEqual(vault.address(), before)
                 time.sleep(12)
                 self.assertEqual(self.servers.roles(), 1)
                 self.assertEqual(app.stop(), 143, app.said())
             self.assertEqual(len(set(line for line in app.said().splitlines() if line.startswith("I am"))), 1, app.said())
-
-    def address(self, name):
-        return docker("inspect", "--format={{(index .NetworkSettings.Networks \"" + NETWORK + "\").IPAddress}}", name).stdout.strip()
 
 
 class Many(Case):

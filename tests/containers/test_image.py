@@ -65,7 +65,7 @@ class Image(Case):
         self.assertEqual(sorted(files), ["etc/ssl/certs/ca-certificates.crt", "vaultexec"])
 
     def test_names_are_found_where_there_is_no_name_service_switch(self):
-        address = docker("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.servers.vault.name).stdout.strip()
+        address = self.servers.vault.address()
         for name, options in (("vault", []), ("in-hosts.example", [f"--add-host=in-hosts.example:{address}"])):
             with self.app("/busybox", "true", image="bare", options=options, VAULT_ADDR=f"http://{name}:8200") as app:
                 self.ends(app, 0)
