@@ -22,6 +22,14 @@ def docker(*words, **options):
     return command("docker", *words, **options)
 
 
+def compose_tools():
+    """The ways to call Compose that this machine has: one at least."""
+    found = [words for words in (["docker-compose"], ["docker", "compose"])
+             if command("sh", "-c", " ".join(words) + " version", check=False).returncode == 0]
+    assert found, "no Compose tool: install docker-compose"
+    return found
+
+
 def until(done, what, limit=60):
     """Asks again and again until `done` says something. For states that announce themselves to nobody."""
     deadline = time.monotonic() + limit

@@ -4,18 +4,11 @@ import socket
 import tempfile
 
 from cases import Case
-from docker import PREFIX, ROOT, Container, command, docker, until
+from docker import PREFIX, ROOT, command, compose_tools, docker, until
 
 # The images' names are for the file's own variables; the containers' are not to be in anybody's way.
 NAMES = "services: {vault: {container_name: %(prefix)s-vault}, postgres: {container_name: %(prefix)s-postgres}}\n"
 ADMIN = ["exec", "-T", "postgres", "psql", "-U", "vaultadmin", "-d", "appdb", "-Atc", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'"]
-
-
-def tools():
-    found = [words for words in (["docker-compose"], ["docker", "compose"])
-             if command("sh", "-c", " ".join(words) + " version", check=False).returncode == 0]
-    assert found, "no Compose tool: install docker-compose"
-    return found
 
 
 def free_port():
@@ -55,7 +48,7 @@ class Compose(Case):
                           self.compose("ps", "-q", "app").stdout.strip()).stdout)
 
     def test_it_does_what_its_head_and_the_documentation_say(self):
-        for self.tool in tools():
+        for self.tool in compose_tools():
             with self.subTest(tool=self.tool):
                 try:
                     self.walk_through()
@@ -98,7 +91,7 @@ class Compose(Case):
         self.app_says("I am v-approle-app-role-", times=4)
 
     def test_a_port_that_is_taken_is_told_and_another_one_helps(self):
-        self.tool = tools()[0]
+        self.tool = compose_tools()[0]
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()

@@ -82,6 +82,6 @@ class Image(Case):
             about = dict(VAULT_ADDR="https://tls.example:8200", VAULTEXEC_START_TIMEOUT="5s")
             # That server has no such login: its own answer shows that it was reached, and trusted.
             with self.app("/busybox", "true", image="bare", VAULT_CACERT_BYTES=ca, **about) as app:
-                self.ends(app, 125, "auth/approle/login", "(4")
+                self.ends(app, 125, "cannot log in at auth/approle: permission denied (403)")
             with self.app("/busybox", "true", image="bare", **about) as app:
                 self.ends(app, 125, "certificate")

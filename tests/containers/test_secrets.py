@@ -1,16 +1,31 @@
 """Handing secrets over to a container: what works, and what does not and says so."""
+import json
 import os
 import tempfile
 
 from cases import READY, Case
-from docker import Container
+from docker import NETWORK, PREFIX, Container, command, compose_tools, docker
 
 FILE = "/run/secrets/secret-id"
 
 
+# What people write to give a file secret to the container's user. The Compose tools do not do it for files.
+COMPOSE = """
+version: "3.8"
+services:
+  app:
+    image: {prefix}/app
+    command: ["true"]
+    environment: {environment}
+    secrets: [{{source: id, target: secret-id, uid: "65532", gid: "65532", mode: 0400}}]
+secrets: {{id: {{file: {path}}}}}
+networks: {{default: {{external: true, name: {network}}}}}
+"""
+
+
 class Files(Case):
-    def file(self, owner, mode):
-        """A file of the host with a secret id, and the option that brings it into a container."""
+    def path(self, owner, mode):
+        """A file of the host with a secret id."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         os.chmod(folder.name, 0o755)
@@ -20,7 +35,11 @@ class Files(Case):
             file.write(self.servers.secret_id())
         with Container("base", "sh", "-c", f"chmod {mode} /f && chown {owner} /f", options=[f"--volume={path}:/f"], network=None) as change:
             self.assertEqual(change.wait(), 0, change.said())
-        return [f"--volume={path}:{FILE}:ro"]
+        return path
+
+    def file(self, owner, mode):
+        """The option that brings such a file into a container."""
+        return [f"--volume={self.path(owner, mode)}:{FILE}:ro"]
 
     def app_with(self, options, *words):
         return self.app(*words, options=options, VAULT_SECRET_ID=None, VAULT_SECRET_ID_FILE=FILE)
@@ -35,8 +54,23 @@ class Files(Case):
         with self.app_with(self.file("65532:65532", "0400"), "true") as app:
             self.ends(app, 0)
 
+    def test_a_file_secret_of_compose_keeps_the_hosts_owner_and_mode(self):
+        environment = json.dumps(self.servers.env(VAULT_SECRET_ID=None, VAULT_SECRET_ID_FILE=FILE))
+        for owner, code in (("0:0", 125), ("65532:65532", 0)):
+            file = tempfile.NamedTemporaryFile("w", suffix=".yml")
+            self.addCleanup(file.close)
+            file.write(COMPOSE.format(prefix=PREFIX, environment=environment, path=self.path(owner, "0400"), network=NETWORK))
+            file.flush()
+            for tool in compose_tools():
+                compose = [*tool, "-f", file.name, "-p", f"{PREFIX}-secrets"]
+                with self.subTest(owner=owner, tool=tool):
+                    done = command(*compose, "run", "--rm", "app", check=False)
+                    self.assertEqual(done.returncode, code, done)
+                    if code:
+                        self.assertIn("it belongs to 0:0 with mode 0400, and vaultexec runs as 65532:65532", done.stdout + done.stderr)
+                    command(*compose, "down")
+
     def test_standard_input_needs_no_file(self):
-        from docker import NETWORK, PREFIX, docker
         variables = [f"--env={name}={value}" for name, value in self.servers.env(VAULT_SECRET_ID=None).items()]
         words = ["run", "--rm", "-i", f"--network={NETWORK}", *variables, "--entrypoint=vaultexec", f"{PREFIX}/app",
                  "--secret-id-file", "-", "--", "sh", "-c", "echo I am ${PGUSER%%-app-*}"]
