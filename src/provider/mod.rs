@@ -144,7 +144,12 @@ impl Provider {
         signals: &mut Signals,
     ) -> Result<Child, Error> {
         let config = &self.issuer.config;
-        let mut variables = postgres::variables(credentials, config.base.as_ref(), &Inherited);
+        let mut variables = postgres::variables(
+            credentials,
+            config.base.as_ref(),
+            config.set_role.as_deref(),
+            &Inherited,
+        );
         for note in &variables.notes {
             self.report().info(note);
         }

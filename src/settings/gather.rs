@@ -7,8 +7,8 @@ use super::lookup::{Layer, Lookup};
 use super::server::vault;
 use super::table::{
     CLEAR_ENV, CREDS, DATABASE_URL, INHERITED_DATABASE_URL, KEEP_ENV, KILL_AFTER, LEASE_TTL,
-    LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET, REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL,
-    STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
+    LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET, REVOKE_TIMEOUT, SET_ROLE, START_TIMEOUT,
+    STOP_SIGNAL, STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
 };
 use crate::error::Problem;
 use crate::render::environment as child_environment;
@@ -30,6 +30,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     if let Some((name, message)) = misleading_variable(base.as_ref(), lookup.environment()) {
         lookup.wrong(name, message);
     }
+    let set_role = set_role(&lookup, base.as_ref());
     let on_expiry = on_expiry(&lookup, at_terminal);
     let lease_ttl = lookup.duration(&LEASE_TTL);
     let stop_signal = lookup.parsed(&STOP_SIGNAL, forms::stop_signal);
@@ -55,6 +56,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             auth,
             creds,
             base,
+            set_role,
             child_environment,
             on_expiry,
             lease_ttl,
@@ -133,6 +135,22 @@ fn base(lookup: &Lookup<'_>) -> Option<Base> {
     let base = Base::parse(&value.text);
     base.map_err(|message| lookup.wrong(value.name, message))
         .ok()
+}
+
+fn set_role(lookup: &Lookup<'_>, base: Option<&Base>) -> Option<String> {
+    lookup.parsed(&SET_ROLE, |role| {
+        if role.contains(char::is_control) {
+            return Err("there is a control character in it".to_owned());
+        }
+        match base.filter(|base| !base.takes_libpqs_parameters()) {
+            Some(base) => Err(format!(
+                "no role can be set in a URL of {}, whose reader does not take libpq's options: its sessions would be \
+                 those of the temporary role",
+                base.scheme
+            )),
+            None => Ok(role.to_owned()),
+        }
+    })
 }
 
 fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {

@@ -25,7 +25,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 41] = [
+const EFFECTS: [(&Setting, &str, &str); 42] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -95,6 +95,7 @@ const EFFECTS: [(&Setting, &str, &str); 41] = [
         "postgresql://h/app",
         "path: \"/app\"",
     ),
+    (&table::SET_ROLE, "owner", "set_role: Some(\"owner\")"),
     (&table::LEASE_TTL, "5m", "lease_ttl: Some(300s)"),
     (&table::ON_EXPIRY, "signal:USR1", "on_expiry: Signal("),
     (
@@ -168,7 +169,7 @@ fn defaults_are_those_of_the_table() {
         "proxy: Direct, timeout: 60s, connect_timeout: 5s, max_retries: None, follow_redirects: true",
         "mount: \"approle\"",
         "secret_id: None, remove_file: false",
-        "base: None",
+        "base: None, set_role: None",
         "keep: [], clear: false",
         "on_expiry: Restart, lease_ttl: None",
         "stop_timeout: 10s, kill_after: None, start_timeout: 30s, revoke_timeout: 5s, revoke: true, strict_revoke: false",
@@ -379,4 +380,19 @@ fn a_port_that_is_none_is_refused_by_name_where_it_is_needed() {
             "{value}"
         );
     }
+}
+
+#[test]
+fn a_role_is_refused_where_it_would_not_reach_the_session() {
+    let flags = ["--set-role", "owner"];
+    for scheme in ["postgresql+asyncpg", "ecto"] {
+        let url = format!("{scheme}://h/d");
+        let problems = gathered(&flags, &with(&[("DATABASE_URL", &url)])).expect_err(scheme);
+        assert!(
+            problems.contains("--set-role: no role can be set"),
+            "{problems}"
+        );
+    }
+    assert!(gathered(&flags, &with(&[("DATABASE_URL", "postgis://h/d")])).is_ok());
+    assert!(gathered(&["--set-role", "a\u{1}b"], &with(&[])).is_err());
 }

@@ -46,6 +46,8 @@ pub struct Config {
     pub creds: String,
     /// Where the database is, as far as the settings say.
     pub base: Option<Base>,
+    /// The role that sessions in the database change to.
+    pub set_role: Option<String>,
     /// Which of the caller's variables the child sees.
     pub child_environment: child_environment::Rules,
     /// What happens when credentials cannot be extended.

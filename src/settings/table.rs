@@ -106,6 +106,8 @@ table! {
             .help("Base for DATABASE_URL; its user and password are replaced. A flag or a file may not hold a password");
         INHERITED_DATABASE_URL = variable("DATABASE_URL", Url("URL"))
             .help("The base, where the option does not say one");
+        SET_ROLE = flag("set-role", Text("ROLE")).variable("VAULTEXEC_SET_ROLE")
+            .help("SET ROLE for every session, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
         LEASE_TTL = flag("lease-ttl", AtLeast(SHORTEST_LEASE)).variable("VAULTEXEC_LEASE_TTL")
             .help("Ask for a lease of this length and keep renewing it, so that less is left after a crash");
         ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")

@@ -192,6 +192,37 @@ fn parameters_reach_both_forms() {
 }
 
 #[test]
+fn a_role_is_set_for_every_session_in_either_form() {
+    let servers = Servers::shared();
+    let owner = "an \\ Owner";
+    servers.postgres.sql(&format!("CREATE ROLE \"{owner}\""));
+    let tenant = Tenant::with(servers, |spec| {
+        spec.creation_statements(&format!(
+            "CREATE ROLE \"{{{{name}}}}\" LOGIN PASSWORD '{{{{password}}}}' VALID UNTIL '{{{{expiration}}}}' \
+             IN ROLE \"{owner}\""
+        ))
+    });
+    let show = "select current_user, current_setting('statement_timeout')";
+    let script = format!(
+        "env -u PGOPTIONS psql \"$DATABASE_URL\" -XAtc \"{show}\" && env -u DATABASE_URL psql -XAtc \"{show}\""
+    );
+    let run = || {
+        tenant
+            .command()
+            .env("PGOPTIONS", "-c statement_timeout=4321")
+    };
+    let expected = format!("{owner}|4321ms\n{owner}|4321ms\n");
+    for run in [
+        run().args(["--set-role", owner]),
+        run().env("VAULTEXEC_SET_ROLE", owner),
+    ] {
+        shell(run, &script).assert_code(0).stdout_is(&expected);
+    }
+    tenant.assert_nothing_left();
+    servers.postgres.sql(&format!("DROP ROLE \"{owner}\""));
+}
+
+#[test]
 fn an_inherited_url_of_another_database_is_left_alone() {
     let tenant = Tenant::new(Servers::shared());
     let run = shell(

@@ -117,6 +117,14 @@ impl Base {
         }
     }
 
+    /// The same without a parameter.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.parameters
+            .retain(|parameter| decoded(parameter).0 != name);
+        self
+    }
+
     /// Looks at what is kept: a user and a password may hold what they like.
     fn check(&self) -> Result<(), &'static str> {
         for part in [&self.authority, &self.path]

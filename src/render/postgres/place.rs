@@ -77,6 +77,27 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Adds a role that every session changes to, to the options that are there.
+    pub fn set_role(&mut self, role: &str) {
+        let mut option = "-c role=".to_owned();
+        for character in role.chars() {
+            // As the server splits options.
+            if character.is_ascii_whitespace() || character == '\\' {
+                option.push('\\');
+            }
+            option.push(character);
+        }
+        let options = |known: &Parameter| known.name == "options";
+        if let Some((_, value)) = self.parameters.iter_mut().find(|(known, _)| options(known)) {
+            // The last one counts.
+            *value = format!("{value} {option}");
+        } else if let Some(known) = PARAMETERS.iter().find(|known| options(known)) {
+            self.parameters.push((known, option));
+        }
+    }
+}
+
 /// What `ssl` says, the parameter of JDBC's, node's and Ecto's users, and of asyncpg under
 /// SQLAlchemy: true, or a mode.
 fn sslmode_of_ssl(base: &Base) -> Option<String> {

@@ -27,9 +27,16 @@ pub struct Variables {
 pub fn variables(
     credentials: &Credentials,
     base: Option<&Base>,
+    set_role: Option<&str>,
     environment: &dyn Environment,
 ) -> Variables {
-    let place = Place::find(base, environment);
+    let mut place = Place::find(base, environment);
+    let mut base = base.cloned();
+    if let Some(role) = set_role {
+        place.set_role(role);
+        base = base.map(|base| base.without("options"));
+    }
+    let base = base.as_ref();
     let mut notes = Vec::new();
     if place.by_default {
         let port = place.ports.as_deref().unwrap_or_default();
@@ -232,7 +239,12 @@ mod tests {
             password: Sensitive::from("p"),
         };
         let base = base.map(|url| Base::parse(url).expect("a base"));
-        let variables = variables(&credentials, base.as_ref(), &Given(environment.to_vec()));
+        let variables = variables(
+            &credentials,
+            base.as_ref(),
+            None,
+            &Given(environment.to_vec()),
+        );
         let all: Vec<_> = variables
             .set
             .iter()
@@ -493,13 +505,56 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_set_in_both_forms_beside_the_options_that_are_there() {
+        let credentials = Credentials {
+            username: "u".to_owned(),
+            password: Sensitive::from("p"),
+        };
+        for (base, environment, role, options) in [
+            ("postgresql://h/d", &[][..], "owner", "-c role=owner"),
+            (
+                "postgresql://h/d?options=-c%20a%3Db&sslmode=disable",
+                &[],
+                "owner",
+                "-c a=b -c role=owner",
+            ),
+            (
+                "postgresql://h/d",
+                &[("PGOPTIONS", "-c a=b")],
+                r"an \ owner",
+                r"-c a=b -c role=an\ \\\ owner",
+            ),
+        ] {
+            let base = Base::parse(base).expect(base);
+            let environment = Given(environment.to_vec());
+            let variables = variables(&credentials, Some(&base), Some(role), &environment);
+            let value = |wanted: &str| {
+                let found = variables.set.iter().find(|(name, _)| *name == wanted);
+                found.map(|(_, value)| value.expose().clone())
+            };
+            assert_eq!(value("PGOPTIONS").as_deref(), Some(options));
+            let url = value("DATABASE_URL").unwrap_or_default();
+            assert_eq!(url.matches("options=").count(), 1, "{url}");
+            assert!(
+                url.contains(&format!("options={}", encode(options))),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
     fn a_url_of_another_database_is_left_alone() {
         let credentials = Credentials {
             username: "u".to_owned(),
             password: Sensitive::from("p"),
         };
         for (url, is_set) in [("sqlite:///x", false), ("", true), (" ", true)] {
-            let variables = variables(&credentials, None, &Given(vec![("DATABASE_URL", url)]));
+            let variables = variables(
+                &credentials,
+                None,
+                None,
+                &Given(vec![("DATABASE_URL", url)]),
+            );
             let set = variables
                 .set
                 .iter()
@@ -524,7 +579,7 @@ mod tests {
                 password: Sensitive::new(password.clone()),
             };
             let base = Base::parse("postgresql://db:1/app?a=b").expect("a base");
-            let variables = variables(&credentials, Some(&base), &Given(vec![]));
+            let variables = variables(&credentials, Some(&base), None, &Given(vec![]));
             let url = &variables.set.get(2).expect("the URL").1;
             let rest = url
                 .expose()
@@ -552,9 +607,9 @@ mod tests {
         };
         let base = Base::parse("postgresql://db").expect("a base");
         let environment = Given(vec![("PGHOSTADDR", "10.0.0.1")]);
-        let with_base = variables(&credentials, Some(&base), &environment);
+        let with_base = variables(&credentials, Some(&base), None, &environment);
         assert!(with_base.drop.contains(&"PGHOSTADDR") && with_base.drop.contains(&"PGPASSFILE"));
-        let without = variables(&credentials, None, &environment);
+        let without = variables(&credentials, None, None, &environment);
         assert!(!without.drop.contains(&"PGHOSTADDR"));
     }
 }
