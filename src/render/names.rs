@@ -1,4 +1,5 @@
-//! Variables of named credentials: those of the default one, after the name.
+//! Variables of named credentials. The first is the default one and has `PGUSER`, `PGPASSWORD`, `PGHOST`…
+//! and `DATABASE_URL`; each other one has the same variables after its name: `RO_PGUSER`, `RO_DATABASE_URL`.
 
 /// What stands before the variables of each: nothing for the first, which is the default one, and
 /// `RO_` for one that is called `ro`.
