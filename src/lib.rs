@@ -2,13 +2,13 @@
 //! revokes them when it ends.
 //!
 //! ```text
-//! flags + environment ─▶ Config ─▶ Session (token) ─▶ Credentials + Lease ─▶ child's environment ─▶ Child
-//!                          └────── keeper: renews token and lease ──▶ events ─▶ supervisor ◀─ signals, child's end
-//!                                                                               └▶ Exit ─▶ revoke ─▶ exit
+//! flags + environment ─▶ Config ─▶ log in ─ read ─ render ─ start ─▶ the child
+//!                          └────── the manager: renews, replaces, revokes ──▶ news ─▶ supervisor ◀─ signals, child's end
+//!                                      └─ the ledger: what is held ──snapshot──▶ companion
 //! ```
 //!
 //! `run` tells the story from top to bottom; the modules below stand in the order of that line.
-//! What decides is pure (`lease::Schedule`, `supervise::Machine`, `supervise::reaches_child`):
+//! What decides is pure (`manager::machine`, `ledger`, `supervise::machine`, `supervise::policy`):
 //! time, chance, environment and identity are arguments. What touches the system is in `sys`,
 //! the only place with `unsafe` code.
 
@@ -19,42 +19,37 @@ mod run;
 mod environment;
 #[forbid(unsafe_code)]
 mod settings;
-#[forbid(unsafe_code)]
-mod vault;
 
 #[forbid(unsafe_code)]
-mod auth;
+mod command;
 #[forbid(unsafe_code)]
-mod lease;
+mod companion;
 #[forbid(unsafe_code)]
-mod render;
+mod ledger;
 #[forbid(unsafe_code)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for --env and the shapes in render/")
-)]
+mod login;
+#[forbid(unsafe_code)]
+mod manager;
+#[forbid(unsafe_code)]
 mod secret;
-
-#[forbid(unsafe_code)]
-mod provider;
 #[forbid(unsafe_code)]
 mod supervise;
 
 #[forbid(unsafe_code)]
-mod companion;
-
-mod sys;
+mod render;
+#[forbid(unsafe_code)]
+mod vault;
 
 #[forbid(unsafe_code)]
 mod error;
 #[forbid(unsafe_code)]
 mod exit;
 #[forbid(unsafe_code)]
-mod interrupt;
-#[forbid(unsafe_code)]
-mod report;
+mod logging;
 #[forbid(unsafe_code)]
 mod sensitive;
+
+mod sys;
 
 use std::process::ExitCode;
 

@@ -1,20 +1,22 @@
 //! The companion's own life: listen, and clean up when there is nobody left to do it.
 
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use super::message::{Held, Message};
-use crate::lease::{self, Holdings};
-use crate::report::{Format, Level, Reporter};
+use super::message::Message;
+use crate::ledger::Ledger;
+use crate::logging;
+use crate::manager::revoke;
 use crate::settings::Config;
 use crate::sys::clock::Moment;
 use crate::sys::passing::Receiver;
 use crate::sys::process;
 use crate::sys::signal::Signal;
 use crate::sys::watched::{Named, Watched};
-use crate::vault::Client;
+use crate::vault::{Backoff, Client};
 
 /// How long the server is asked at most. By then a lease of the usual length would be over, or the
 /// server is away for good.
@@ -34,12 +36,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub fn watch(socket: UnixStream, config: &Config) {
     let vaultexec = process::parent();
     let mut socket = Receiver::new(socket);
-    let mut held: Vec<Held> = Vec::new();
+    // There is nobody to tell.
+    logging::silence();
+    let mut ledger = Ledger::default();
     let mut child: Option<Watched> = None;
     // An error is an end too: what was told before it still holds.
     while let Ok(Some(message)) = Message::read(&mut socket) {
         match message {
-            Message::Held(all) => held = all,
+            Message::Ledger(all) => ledger = all,
             Message::Child(pid, started) => {
                 let named = Named { pid, started };
                 child = Some(Watched::new(named, socket.take_descriptor()));
@@ -48,7 +52,7 @@ pub fn watch(socket: UnixStream, config: &Config) {
             Message::GoingOn => {}
         }
     }
-    if held.is_empty() && child.as_ref().is_none_or(Watched::has_ended) {
+    if ledger.is_settled() && child.as_ref().is_none_or(Watched::has_ended) {
         return;
     }
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
@@ -58,7 +62,7 @@ pub fn watch(socket: UnixStream, config: &Config) {
         return;
     };
     LocalSet::new().block_on(&runtime, async {
-        tokio::join!(give_back(held, config), end(child, config));
+        tokio::join!(clean_up(ledger, config), end(child, config));
     });
     runtime.shutdown_background();
 }
@@ -78,27 +82,29 @@ fn wake(vaultexec: &Watched, child: Option<&Watched>, socket: &Receiver) {
 }
 
 /// Revokes what was held.
-async fn give_back(held: Vec<Held>, config: &Config) {
-    if held.is_empty() {
+async fn clean_up(mut ledger: Ledger, config: &Config) {
+    if ledger.is_settled() {
         return;
     }
-    // There is nobody to tell.
-    let silent = Reporter {
-        level: Level::Error,
-        format: Format::Text,
-    };
-    let Ok(client) = Client::new(&config.vault, silent) else {
+    let Ok(client) = Client::new(&config.vault) else {
         return;
     };
-    if held.iter().any(Held::is_reading) {
+    if ledger.is_reading() {
         tokio::time::sleep(LAST_READ).await;
     }
-    let holdings = Holdings::default();
-    for held in held {
-        held.enter(&holdings);
-    }
-    let until = Moment::now() + LONGEST;
-    lease::give_back_patiently(&client, &holdings, config.revoke_timeout, until, silent).await;
+    let now = Moment::now();
+    let (client, until) = (Rc::new(client), now + LONGEST);
+    let leases_until = now + config.revoke_timeout.mul_f64(revoke::LEASES_SHARE);
+    let nobody = |_: &Ledger| {};
+    revoke::everything(
+        &client,
+        &mut ledger,
+        leases_until,
+        until,
+        Backoff::PATIENT,
+        nobody,
+    )
+    .await;
 }
 
 /// Sees to it that the child ends. The kernel has sent it the stop signal at vaultexec's death,

@@ -8,28 +8,28 @@
 mod guard;
 mod message;
 
-use std::cell::RefCell;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
-use crate::lease::{Holding, Witness};
-use crate::report::Reporter;
+use crate::ledger::Ledger;
 use crate::settings::Config;
 use crate::sys::apart::{self, Apart};
 use crate::sys::spawn::Child;
 use crate::sys::watched::Named;
 use crate::sys::{passing, process};
 
-use message::{Held, Message};
+use message::Outgoing;
 
 /// vaultexec's end of the companion.
 #[derive(Debug)]
 pub struct Companion {
-    link: RefCell<Option<Link>>,
-    report: Reporter,
+    config: Rc<Config>,
+    link: Option<Link>,
+    /// What it was told, for the next one should it be killed.
+    ledger: Ledger,
+    child: Option<(Named, Option<OwnedFd>)>,
 }
 
 /// The companion, for as long as it is there.
@@ -40,6 +40,15 @@ struct Link {
 }
 
 impl Link {
+    fn start(config: &Config) -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        // A companion that does not listen must never hold up the child.
+        socket.set_nonblocking(true)?;
+        let secret = |name: &[u8]| crate::render::environment::is_secret(name);
+        let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
+        Ok(Self { socket, process })
+    }
+
     /// Ends the process first: it must not take the closing of the socket for vaultexec's own end.
     fn sever(self) {
         self.process.end();
@@ -53,65 +62,107 @@ impl Companion {
     ///
     /// # Errors
     /// When the system has no process or descriptor to give.
-    pub fn start(config: &Config) -> std::io::Result<Option<Self>> {
+    pub fn start(config: &Rc<Config>) -> io::Result<Option<Self>> {
         if process::is_init() {
             return Ok(None);
         }
-        let (ours, theirs) = UnixStream::pair()?;
-        // A companion that does not listen must never hold up the child.
-        ours.set_nonblocking(true)?;
-        let secret = |name: &[u8]| crate::render::environment::is_secret(name);
-        let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
-        let socket = ours;
         Ok(Some(Self {
-            link: RefCell::new(Some(Link { socket, process })),
-            report: config.report,
+            link: Some(Link::start(config)?),
+            config: Rc::clone(config),
+            ledger: Ledger::default(),
+            child: None,
         }))
     }
 
+    /// Waits until it has ended, which it should not.
+    pub async fn ended(&self) {
+        match &self.link {
+            Some(link) => link.process.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts another one in its place, which is told what this one was; says whether that could be
+    /// done now.
+    pub fn start_again(&mut self) -> bool {
+        self.sever();
+        // A name that is being looked up has a thread of its own.
+        if !apart::is_alone() {
+            return false;
+        }
+        let Ok(link) = Link::start(&self.config) else {
+            return false;
+        };
+        self.link = Some(link);
+        let ledger = std::mem::take(&mut self.ledger);
+        self.tell_ledger(&ledger);
+        if let Some((named, descriptor)) = self.child.take() {
+            self.tell_child(&named, descriptor.as_ref().map(AsFd::as_fd));
+            self.child = Some((named, descriptor));
+        }
+        true
+    }
+
     /// Tells which child is to end if vaultexec does.
-    pub fn child_started(&self, child: &Child) {
-        let Named { pid, started } = child.named();
-        self.tell_with(&Message::Child(pid, started), child.descriptor());
+    pub fn child_started(&mut self, child: &Child) {
+        let named = child.named();
+        let descriptor = child.descriptor();
+        self.tell_child(&named, descriptor);
+        let own = descriptor.and_then(|descriptor| descriptor.try_clone_to_owned().ok());
+        self.child = Some((named, own));
+    }
+
+    fn tell_child(&mut self, named: &Named, descriptor: Option<BorrowedFd<'_>>) {
+        let message = Outgoing::Child(named.pid, named.started.clone());
+        self.tell_with(&message, descriptor);
     }
 
     /// Asks to be woken when the child goes on or ends, while vaultexec is stopped with it: one that
     /// is stopped hears of nothing itself.
-    pub fn stopping(&self) {
-        self.tell(&Message::Stopping);
+    pub fn stopping(&mut self) {
+        self.tell_with(&Outgoing::Stopping, None);
     }
 
     /// There is nobody to be woken any more.
-    pub fn going_on(&self) {
-        self.tell(&Message::GoingOn);
+    pub fn going_on(&mut self) {
+        self.tell_with(&Outgoing::GoingOn, None);
+    }
+
+    /// Tells what is held now, if that is news.
+    pub fn tell_ledger(&mut self, ledger: &Ledger) {
+        if self.ledger != *ledger {
+            self.ledger.clone_from(ledger);
+            self.tell_with(&Outgoing::Ledger(ledger), None);
+        }
     }
 
     /// Ends the companion. What is still held is no longer its business.
-    pub fn dismiss(&self) {
+    pub fn dismiss(mut self) {
+        self.sever();
+    }
+
+    /// Lets it go on with what is held when this process has ended; says whether it is there to do so.
+    pub fn leave_to_it(mut self, ledger: &Ledger) -> bool {
+        self.tell_ledger(ledger);
+        // Closing the socket tells it.
+        self.link.take().is_some()
+    }
+
+    fn tell_with(&mut self, message: &Outgoing<'_>, descriptor: Option<BorrowedFd<'_>>) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        if passing::send(&link.socket, &message.to_frame(), descriptor).is_err() {
+            // It is gone, or has not listened for long. What it knows is not true any more, and it
+            // must not act on that.
+            link.process.kill();
+        }
+    }
+
+    fn sever(&mut self) {
         if let Some(link) = self.link.take() {
             link.sever();
         }
-    }
-
-    fn tell(&self, message: &Message) {
-        self.tell_with(message, None);
-    }
-
-    fn tell_with(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) {
-        let Some(link) = self.link.take() else {
-            return;
-        };
-        let frame = Zeroizing::new(message.to_frame());
-        if passing::send(&link.socket, &frame, descriptor).is_ok() {
-            self.link.replace(Some(link));
-            return;
-        }
-        // It is gone, or has not listened for long. What it knows is not true any more, and it must
-        // not act on that.
-        link.sever();
-        self.report.info(
-            "the companion process has ended: if vaultexec is killed now, what it holds ends by itself",
-        );
     }
 }
 
@@ -119,17 +170,7 @@ impl Drop for Companion {
     fn drop(&mut self) {
         // Whoever panics has not cleaned up.
         if !std::thread::panicking() {
-            self.dismiss();
+            self.sever();
         }
-    }
-}
-
-impl Witness for Rc<Companion> {
-    fn changed(&self, holdings: &[Rc<Holding>]) {
-        let held = holdings
-            .iter()
-            .filter(|holding| !holding.is_settled() && !holding.is_beyond_reach())
-            .map(|holding| Held::of(holding));
-        self.tell(&Message::Held(held.collect()));
     }
 }

@@ -53,6 +53,10 @@ pub fn needed_line(path: &str, capability: &str) -> String {
     )
 }
 
+/// What to do about a role that the database would not drop.
+pub const OWNED_OBJECTS: &str = "give the engine's role revocation_statements that begin with REASSIGN OWNED BY \"{{name}}\" TO \
+     some_owner; DROP OWNED BY \"{{name}}\", or let the command SET ROLE to an owner that stays before it creates anything";
+
 /// What a policy needs so that a lease can be revoked by itself.
 #[must_use]
 pub fn revocation(lease_id: &str) -> String {

@@ -70,6 +70,8 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// New credentials cannot be had, in words.
+    Irreplaceable(String),
     /// A signal ended vaultexec before there was a child.
     Interrupted(Signal),
 }
@@ -119,6 +121,7 @@ impl Error {
             | Self::System { .. }
             | Self::Server { .. }
             | Self::Wrapping { .. }
+            | Self::Irreplaceable(_)
             | Self::Credentials { .. } => Exit::Code(exit::FAILURE),
         }
     }
@@ -172,7 +175,9 @@ impl fmt::Display for Error {
                 failure,
                 ..
             } => write!(formatter, "cannot {doing} at {path}: {failure}"),
-            Self::Wrapping { message, .. } => formatter.write_str(message),
+            Self::Wrapping { message, .. } | Self::Irreplaceable(message) => {
+                formatter.write_str(message)
+            }
             Self::Credentials { path, problem, .. } => {
                 write!(
                     formatter,

@@ -9,7 +9,7 @@ use super::table::{
     AUTH, AUTH_MOUNT, REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE,
     WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
 };
-use crate::auth::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
+use crate::login::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
 
 /// The settings of the login, if they are sound.
 pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {

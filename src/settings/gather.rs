@@ -1,5 +1,7 @@
 //! Every setting, checked, as the rest of the program needs it.
 
+use log::LevelFilter;
+
 use super::Config;
 use super::approle::auth;
 use super::forms;
@@ -11,9 +13,9 @@ use super::table::{
     STOP_SIGNAL, STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
 };
 use crate::error::Problem;
+use crate::logging::{Format, Logging};
 use crate::render::environment as child_environment;
 use crate::render::postgres::{Base, misleading_variable};
-use crate::report::{Format, Level, Reporter};
 use crate::supervise::OnExpiry;
 
 /// Checks every setting. `at_terminal` says whether standard input is one.
@@ -22,7 +24,7 @@ use crate::supervise::OnExpiry;
 /// Everything that is wrong or missing.
 pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Problem>> {
     let start_timeout = lookup.duration(&START_TIMEOUT).unwrap_or_default();
-    let report = reporting(&lookup);
+    logging(&lookup);
     let vault = vault(&lookup, start_timeout);
     let auth = auth(&lookup);
     let creds = creds(&lookup);
@@ -67,20 +69,18 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             revoke_timeout,
             revoke,
             strict_revoke,
-            report,
         }),
         _ => Err(problems),
     }
 }
 
-/// The level and form of the log, as far as the settings are sound.
-pub fn reporting(lookup: &Lookup<'_>) -> Reporter {
-    let level = lookup.parsed(&LOG_LEVEL, |text| {
-        let name = text.to_ascii_lowercase();
-        let level = Level::ALL.into_iter().find(|level| level.name() == name);
-        level.ok_or_else(|| forms::no_choice(text, &LOG_LEVEL))
+/// What is logged, and how; as far as the settings are sound.
+pub fn logging(lookup: &Lookup<'_>) -> Logging {
+    let level = lookup.parsed(&LOG_LEVEL, |text| match text.parse() {
+        Ok(level) if level != LevelFilter::Off => Ok(level),
+        _ => Err(forms::no_choice(text, &LOG_LEVEL)),
     });
-    let level = level.unwrap_or(Level::Warn);
+    let level = level.unwrap_or(LevelFilter::Warn);
     let (quiet, verbose) = (lookup.count(&QUIET), lookup.count(&VERBOSE));
     if quiet > 0 && verbose > 0 {
         lookup.wrong(format!("{QUIET} and {VERBOSE}"), "give only one of them");
@@ -88,17 +88,17 @@ pub fn reporting(lookup: &Lookup<'_>) -> Reporter {
     // -v never lowers the level.
     let level = match (quiet, verbose) {
         (0, 0) => level,
-        (0, 1) => level.max(Level::Info),
-        (0, 2) => level.max(Level::Debug),
-        (0, _) => Level::Trace,
-        _ => Level::Error,
+        (0, 1) => level.max(LevelFilter::Info),
+        (0, 2) => level.max(LevelFilter::Debug),
+        (0, _) => LevelFilter::Trace,
+        _ => LevelFilter::Error,
     };
     let format = lookup.parsed(&LOG_FORMAT, |text| match text {
         "text" => Ok(Format::Text),
         "json" => Ok(Format::Json),
         _ => Err(forms::no_choice(text, &LOG_FORMAT)),
     });
-    Reporter {
+    Logging {
         level,
         format: format.unwrap_or(Format::Text),
     }

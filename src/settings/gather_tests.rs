@@ -12,6 +12,11 @@ fn gathered(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, 
     })
 }
 
+fn logged(arguments: &[&str], environment: &[(&str, &str)]) -> Logging {
+    let (flags, environment) = (Flags::of(arguments), Given(environment.to_vec()));
+    logging(&Lookup::new(&flags, &environment))
+}
+
 const NEEDED: [(&str, &str); 2] = [
     ("VAULT_ROLE_ID", "r"),
     ("VAULTEXEC_CREDS", "database/creds/x"),
@@ -124,7 +129,7 @@ const OTHERS: [&Setting; 3] = [&table::NO_PROXY, &table::LOG_LEVEL, &table::CONF
 #[test]
 fn every_row_has_its_effect_in_every_layer_it_has() {
     let said = |flags: &[&str], environment: &[(&str, &str)]| match gathered(flags, environment) {
-        Ok(config) => format!("{config:?}"),
+        Ok(config) => format!("{config:?} {:?}", logged(flags, environment)),
         Err(problems) => problems,
     };
     let default = said(&[], &with(&[]));
@@ -173,10 +178,10 @@ fn defaults_are_those_of_the_table() {
         "keep: [], clear: false",
         "on_expiry: Restart, lease_ttl: None",
         "stop_timeout: 10s, kill_after: None, start_timeout: 30s, revoke_timeout: 5s, revoke: true, strict_revoke: false",
-        "level: Warn, format: Text",
     ] {
         assert!(config.contains(said), "{said} in\n{config}");
     }
+    assert_eq!(logged(&[], &with(&[])), Logging::default());
 }
 
 #[test]
@@ -278,19 +283,18 @@ fn a_client_certificate_that_cannot_be_read_is_not_called_missing() {
 #[test]
 fn more_is_never_less() {
     for (flags, level) in [
-        (&[][..], Level::Warn),
-        (&["-v"], Level::Info),
-        (&["-vv"], Level::Debug),
-        (&["-vvvv"], Level::Trace),
-        (&["--verbose", "--verbose"], Level::Debug),
-        (&["--log-level", "Debug", "-v"], Level::Debug),
-        (&["--log-level", "trace", "-vv"], Level::Trace),
-        (&["--log-level", "error", "-v"], Level::Info),
-        (&["--log-level", "debug", "-q"], Level::Error),
-        (&["--quiet"], Level::Error),
+        (&[][..], LevelFilter::Warn),
+        (&["-v"], LevelFilter::Info),
+        (&["-vv"], LevelFilter::Debug),
+        (&["-vvvv"], LevelFilter::Trace),
+        (&["--verbose", "--verbose"], LevelFilter::Debug),
+        (&["--log-level", "Debug", "-v"], LevelFilter::Debug),
+        (&["--log-level", "trace", "-vv"], LevelFilter::Trace),
+        (&["--log-level", "error", "-v"], LevelFilter::Info),
+        (&["--log-level", "debug", "-q"], LevelFilter::Error),
+        (&["--quiet"], LevelFilter::Error),
     ] {
-        let config = gathered(flags, &with(&[])).expect("valid");
-        assert_eq!(config.report.level, level, "{flags:?}");
+        assert_eq!(logged(flags, &with(&[])).level, level, "{flags:?}");
     }
 }
 

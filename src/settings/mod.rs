@@ -21,16 +21,15 @@ mod server;
 mod table;
 
 pub use command_line::{Call, Flags, parse};
-pub use gather::{gather, reporting};
+pub use gather::{gather, logging};
 pub use help::usage;
 pub use lookup::Lookup;
 pub use print::print;
 use std::time::Duration;
 
-use crate::auth::AuthSettings;
+use crate::login::AuthSettings;
 use crate::render::environment as child_environment;
 use crate::render::postgres::Base;
-use crate::report::Reporter;
 use crate::supervise::OnExpiry;
 use crate::sys::signal::Signal;
 use crate::vault;
@@ -68,6 +67,4 @@ pub struct Config {
     pub revoke: bool,
     /// Whether a revocation that failed makes a success a failure.
     pub strict_revoke: bool,
-    /// What is told, and how.
-    pub report: Reporter,
 }

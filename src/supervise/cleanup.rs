@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::timer::{BootClock, Clock as _};
+use crate::sys::timer::BootClock;
 
 use super::startup::{Met, meet};
 

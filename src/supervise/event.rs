@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// The credentials cannot be extended much longer.
     Expiring,
+    /// The credentials are about to end, and there are no others.
+    LastCall,
     /// The credentials have ended.
     Expired,
     /// New credentials are there.

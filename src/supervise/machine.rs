@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::sys::reap::Change;
 use crate::sys::signal::{Signal, SignalSet};
 use crate::sys::signals::{Origin, Received};
@@ -44,6 +44,9 @@ enum After {
     Restart,
     /// Nothing.
     End,
+    /// Nothing, and vaultexec fails: it was told to end because its credentials do, so that whoever
+    /// supervises vaultexec starts it anew.
+    Failure,
 }
 
 /// The state of one run, from the child's start to its end.
@@ -96,6 +99,7 @@ impl Machine {
                 wake.into_iter().chain([Action::LookAtLease]).collect()
             }
             Event::Expiring => self.expiring(),
+            Event::LastCall => self.last_call(),
             // A child that is about to be killed has no use for that.
             Event::Expired if self.out_of_reach || !matches!(self.phase, Phase::Stopping(_)) => {
                 vec![Action::Say(Saying::HaveExpired)]
@@ -141,7 +145,7 @@ impl Machine {
         self.hung_up |= received.signal == Signal::HUP && !idle;
         if meant && !idle {
             self.told_to_end = true;
-            if self.phase == Phase::Stopping(After::Restart) {
+            if matches!(self.phase, Phase::Stopping(_)) {
                 self.phase = Phase::Stopping(After::End);
             }
         }
@@ -166,6 +170,11 @@ impl Machine {
                 self.roused = false;
                 self.out_of_reach = false;
                 vec![Action::StartChild]
+            }
+            Change::Exited(_) | Change::Killed(_)
+                if self.phase == Phase::Stopping(After::Failure) =>
+            {
+                self.finish(Exit::Code(exit::FAILURE))
             }
             Change::Exited(code) => self.finish(Exit::Code(code)),
             Change::Killed(signal) => self.finish(Exit::Signal(signal)),
@@ -196,16 +205,33 @@ impl Machine {
                 self.phase = Phase::Acquiring;
                 vec![Action::Acquire]
             }
-            OnExpiry::Stop => {
-                self.phase = Phase::Stopping(After::End);
-                vec![Action::Say(Saying::Stopping), Action::StopChild]
-            }
+            OnExpiry::Stop => self.stop(),
             OnExpiry::Signal(signal) => vec![
                 Action::Say(Saying::Signalled(signal)),
                 Action::Signal(signal),
             ],
             OnExpiry::Warn => vec![Action::Say(Saying::WillExpire)],
         }
+    }
+
+    fn last_call(&mut self) -> Vec<Action> {
+        let ends_child = matches!(self.rules.on_expiry, OnExpiry::Restart | OnExpiry::Stop);
+        if !ends_child || matches!(self.phase, Phase::Stopping(_)) {
+            return Vec::new();
+        }
+        self.stop()
+    }
+
+    /// The child is told to end because its credentials do.
+    fn stop(&mut self) -> Vec<Action> {
+        // Whoever has asked it to end before does not want it started anew.
+        let after = if self.told_to_end {
+            After::End
+        } else {
+            After::Failure
+        };
+        self.phase = Phase::Stopping(after);
+        vec![Action::Say(Saying::Stopping), Action::StopChild]
     }
 
     fn finish(&mut self, exit: Exit) -> Vec<Action> {

@@ -324,7 +324,7 @@ fn a_stopped_child_that_has_to_end_is_continued() {
     let killed = Event::Child(Change::Killed(Signal::KILL));
     assert_eq!(
         machine.handle(killed),
-        [Action::Finish(Exit::Signal(Signal::KILL))]
+        [Action::Finish(Exit::Code(exit::FAILURE))]
     );
 }
 

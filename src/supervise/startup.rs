@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::interrupt::Interrupt;
+use tokio::sync::watch;
+
 use crate::sys::clock::Moment;
 use crate::sys::inherited;
 use crate::sys::signal::Signal;
@@ -29,7 +30,7 @@ pub enum Startup<T> {
 pub async fn interruptible<T>(
     work: impl Future<Output = T>,
     signals: &mut Signals,
-    interrupt: &Interrupt,
+    interrupt: &watch::Sender<Option<Signal>>,
 ) -> Startup<T> {
     let mut work = pin!(work);
     let signal = tokio::select! {
@@ -41,7 +42,7 @@ pub async fn interruptible<T>(
             Some(signal) => Startup::Interrupted(signal, Some(done)),
         },
     };
-    interrupt.trip(signal);
+    interrupt.send_replace(Some(signal));
     tokio::select! {
         biased;
         done = &mut work => Startup::Interrupted(signal, Some(done)),

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::Error;
 use crate::exit::Exit;
@@ -15,7 +14,7 @@ use crate::sys::signal::Signal;
 use crate::sys::signals::{Received, Signals};
 use crate::sys::spawn::Child;
 use crate::sys::terminal;
-use crate::sys::timer::{BootClock, Clock as _};
+use crate::sys::timer::BootClock;
 
 use super::event::{Action, Event, Refusal, Saying};
 use super::machine::Machine;
@@ -23,14 +22,17 @@ use super::policy::{Topology, ends_stop};
 
 /// Where credentials come from, and children that have them.
 pub trait Supply {
+    /// Waits for news of the credentials. It may be dropped at any time, and nothing is lost.
+    fn next(&mut self) -> impl Future<Output = Event>;
+
     /// Renew at once.
-    fn look_now(&self);
+    fn look_now(&mut self);
 
     /// vaultexec is about to stop with the child, and hears of nothing until it goes on.
-    fn stopping(&self);
+    fn stopping(&mut self);
 
     /// It goes on, or was not stopped.
-    fn going_on(&self);
+    fn going_on(&mut self);
 
     /// Begin to get new credentials; an event will tell how that went.
     fn acquire(&mut self);
@@ -69,7 +71,6 @@ pub async fn watch(
     mut machine: Machine,
     stop: Stop,
     signals: &mut Signals,
-    news: &mut UnboundedReceiver<Event>,
     supply: &mut impl Supply,
 ) -> Result<Exit, Error> {
     let leads_session = process::leads_session();
@@ -139,7 +140,7 @@ pub async fn watch(
         };
         tokio::select! {
             biased;
-            received = signals.next() => {
+            received = signals.next_to_pass_on() => {
                 let pid = child.pid();
                 // Before a child that has ended is reaped, and is in no group any more.
                 let topology = Topology { child: pid, shares_group: process::shares_group(pid), leads_session };
@@ -158,7 +159,7 @@ pub async fn watch(
                 kill_at = None;
                 events.push(Event::StopTimedOut);
             }
-            Some(event) = news.recv() => events.push(event),
+            event = supply.next() => events.push(event),
         }
     }
 }

@@ -26,11 +26,30 @@ pub struct Apart {
 }
 
 impl Apart {
+    /// Ends it, without waiting for that.
+    pub fn kill(&self) {
+        // Where the system does not let it be killed there is nothing else to be done.
+        let _sent = signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL);
+    }
+
     /// Ends it at once, and comes back when it has ended. Where the system does not let it be
     /// killed, it is not waited for.
     pub fn end(self) {
         if signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL).is_ok() {
             reap::until_ended(self.pid);
+        }
+    }
+}
+
+impl Apart {
+    /// Waits until it has ended by itself or was killed; for ever where the kernel does not say so.
+    pub async fn ended(&self) {
+        let ended = match &self.pidfd {
+            Some(pidfd) => pidfd.ended().await.is_ok(),
+            None => false,
+        };
+        if !ended {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -41,13 +60,6 @@ impl Apart {
 /// Later it is not while a name is looked up or a file read: the event loop has threads for that,
 /// which end when they have had nothing to do for a while.
 #[must_use]
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "at the start there is one; a later start has to ask"
-    )
-)]
 pub fn is_alone() -> bool {
     let threads = std::fs::read_dir("/proc/self/task");
     threads.map_or(true, |threads| threads.take(2).count() == 1)

@@ -5,8 +5,15 @@
 
 use std::time::{Duration, SystemTime};
 
-/// An instant, as the time since the host booted, suspension included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+use serde::{Deserialize, Serialize};
+
+/// An instant, as the time since the host booted, suspension included. It means the same in every
+/// process of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "any duration is a moment: only reading the clock is a system call"
+)]
 pub struct Moment(Duration);
 
 impl Moment {

@@ -101,20 +101,37 @@ impl Signals {
     /// The next signal. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Received {
         loop {
+            if let Some(received) = self.try_next() {
+                return received;
+            }
+            self.arrival().await;
+        }
+    }
+
+    /// The next signal, once it is known whether its sender has sent it twice: for passing it on.
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_to_pass_on(&mut self) -> Received {
+        loop {
             self.collect();
-            if let Some(first) = self.arrived.front() {
-                if first.may_be_repeated() {
-                    tokio::time::sleep(REPEATED_WITHIN).await;
-                }
-                if let Some(received) = self.try_next() {
-                    return received;
-                }
+            let Some(first) = self.arrived.front() else {
+                self.arrival().await;
+                continue;
+            };
+            if first.may_be_repeated() {
+                tokio::time::sleep(REPEATED_WITHIN).await;
             }
-            match self.pipe.readable().await {
-                Ok(mut guard) => guard.clear_ready(),
-                // The runtime is shutting down: there will be no further signal.
-                Err(_closed) => std::future::pending().await,
+            if let Some(received) = self.try_next() {
+                return received;
             }
+        }
+    }
+
+    /// Waits until a handler has written something.
+    async fn arrival(&mut self) {
+        match self.pipe.readable().await {
+            Ok(mut guard) => guard.clear_ready(),
+            // The runtime is shutting down: there will be no further signal.
+            Err(_closed) => std::future::pending().await,
         }
     }
 

@@ -5,12 +5,13 @@
 //! two only async-signal-safe calls are made, on memory that was laid out before.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{ForkResult, fork, getpid, pipe2};
 
 use super::pidfd::{Pidfd, signal_child};
@@ -174,11 +175,13 @@ pub fn spawn(
 ) -> Result<Child, SpawnError> {
     let (failure_reader, failure_writer) =
         pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(SpawnError::Fork)?;
+    let (ready_reader, ready_writer) = pipe2(OFlag::O_CLOEXEC).map_err(SpawnError::Fork)?;
     let mut image = Image::of(program);
     let birth = Birth {
         parent: getpid().as_raw(),
         when_orphaned,
         own_group: !terminal::is_there(),
+        ready: ready_writer.as_raw_fd(),
     };
     // A signal that comes between fork and exec must not run our handler in the child, where it
     // would look like one of ours: it stays pending until the child's own state is in place.
@@ -192,14 +195,29 @@ pub fn spawn(
         let errno = become_program(&mut image, birth);
         give_up(failure_writer.as_raw_fd(), errno);
     };
-    drop(blocked);
     drop(failure_writer);
+    drop(ready_writer);
+    if birth.own_group {
+        until_ready(ready_reader);
+    }
+    drop(blocked);
     let pid = child.as_raw();
     Ok(Child {
         pid,
         pidfd: Pidfd::open(pid),
         failure: failure_reader,
     })
+}
+
+/// Waits until the child has left the group and discarded what it got there: a signal that is passed on
+/// before would be discarded with it. That is a matter of microseconds, unless somebody stops it.
+fn until_ready(ready: OwnedFd) {
+    let longest = PollTimeout::from(1000u16);
+    // Its byte, or its end.
+    let _heard = poll(
+        &mut [PollFd::new(ready.as_fd(), PollFlags::POLLIN)],
+        longest,
+    );
 }
 
 /// The program laid out as `execve(2)` takes it.
@@ -285,6 +303,8 @@ struct Birth {
     /// group is passed on to it, and would reach it twice. At a terminal it stays, for the keys and
     /// the shell know of one group only.
     own_group: bool,
+    /// Where the child says that it has left the group.
+    ready: RawFd,
 }
 
 /// Runs in the child. Comes back only with the reason why there is no new program.
@@ -296,6 +316,8 @@ fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
         // What was sent to the group before, vaultexec has got as well, and will pass on: to ignore
         // a signal discards it where it is pending.
         mask::ignore_all();
+        // SAFETY: one byte of a constant.
+        unsafe { libc::write(birth.ready, c"".as_ptr().cast(), 1) };
     }
     if let Some(signal) = birth.when_orphaned {
         // SAFETY: plain system calls on numbers.

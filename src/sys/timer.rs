@@ -9,18 +9,6 @@ use tokio::io::unix::AsyncFd;
 
 use super::clock::Moment;
 
-/// The clock of a task: now, and waiting for a moment. A test hands in its own.
-pub trait Clock {
-    /// Now.
-    fn now(&self) -> Moment;
-
-    /// Waits for a moment.
-    fn sleep_until(&self, moment: Moment) -> impl Future<Output = ()>;
-
-    /// Waits until the host has been suspended and goes on.
-    fn resumed(&self) -> impl Future<Output = ()>;
-}
-
 /// `CLOCK_BOOTTIME`: goes off at once when the host wakes up after the moment has passed, where
 /// tokio's own timers would sleep the whole time out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,12 +19,9 @@ const FAR: Duration = Duration::from_secs(7_258_118_400);
 /// A shorter sleep makes no difference to any lease, and reading two clocks takes time too.
 const NOTICEABLE: Duration = Duration::from_millis(100);
 
-impl Clock for BootClock {
-    fn now(&self) -> Moment {
-        Moment::now()
-    }
-
-    async fn sleep_until(&self, moment: Moment) {
+impl BootClock {
+    /// Waits for a moment.
+    pub async fn sleep_until(&self, moment: Moment) {
         let left = moment.since(Moment::now());
         if left.is_zero() {
             // Others get their turn, whatever the schedule says.
@@ -47,7 +32,8 @@ impl Clock for BootClock {
         }
     }
 
-    async fn resumed(&self) {
+    /// Waits until the host has been suspended and goes on.
+    pub async fn resumed(&self) {
         if resumption().await.is_err() {
             // The timers above go off by themselves; this one only makes it sooner.
             std::future::pending::<()>().await;

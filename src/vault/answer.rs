@@ -17,19 +17,6 @@ const LARGEST_ANSWER: usize = 1 << 20;
 /// The server's own words are shown up to this many characters each.
 const LONGEST_WORDS: usize = 300;
 
-/// The target of a redirect, if this is one.
-pub(super) fn redirect(response: &Response) -> Option<Result<String, Failure>> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = response
-        .headers()
-        .get("location")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    Some(location.ok_or_else(|| Failure::Redirect("it has no target".to_owned())))
-}
-
 pub(super) async fn bounded_body(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut body = Zeroizing::new(Vec::with_capacity(4096));
     while let Some(chunk) = response
@@ -217,6 +204,7 @@ pub(super) fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::sensitive::Sensitive;
+    use crate::vault::request::Kind;
     use reqwest::Method;
     use reqwest::header::HeaderValue;
     use serde_json::Value;
@@ -227,7 +215,7 @@ mod tests {
             path: "auth/approle/login",
             token: Some(token),
             body: Some(body),
-            repeatable: false,
+            kind: Kind::Once,
             limit: Duration::from_secs(1),
         }
     }

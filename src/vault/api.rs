@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::document::Document;
 use super::failure::Failure;
-use super::request::{Answer, Request};
+use super::request::{Answer, Kind, Request};
 use crate::sensitive::Sensitive;
 
-/// No mount, role and id together are longer.
+/// No mount, role and id together are longer, in bytes.
 const LONGEST_LEASE_ID: usize = 2048;
+/// No token is longer, in bytes: a batch token, the longest kind, has some hundreds.
+const LONGEST_TOKEN: usize = 16 * 1024;
 
 /// The answer to a login.
 #[derive(Debug)]
@@ -41,21 +43,11 @@ pub struct WrappingInfo {
 pub struct SecretAnswer {
     /// The lease's id, if there is a lease.
     pub lease_id: Option<String>,
+    /// How long it runs and whether it can be renewed; a failure where that cannot be understood, and
+    /// there may be a lease all the same.
+    pub terms: Result<(Duration, bool), Failure>,
     /// The whole answer, whose `data` is the secret.
     pub document: Document,
-}
-
-impl SecretAnswer {
-    /// How long the lease runs, and whether it can be renewed.
-    ///
-    /// # Errors
-    /// [`Failure::Malformed`]; there is a lease all the same.
-    pub fn terms(&self) -> Result<(Duration, bool), Failure> {
-        Ok((
-            self.document.seconds("lease_duration")?,
-            self.document.flag("renewable")?,
-        ))
-    }
 }
 
 /// The answer to a renewal.
@@ -77,28 +69,35 @@ pub enum Revoked {
 }
 
 impl Client {
-    /// Logs in at an auth mount. Spends a use of a counted secret id before the answer is written.
+    /// Logs in at a path of an auth mount. Spends a use of a counted secret id before the answer is written.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn login(
         &self,
-        mount: &str,
+        path: &str,
         body: Value,
         limit: Duration,
     ) -> Result<LoginAnswer, Failure> {
-        let path = format!("auth/{mount}/login");
-        let answer = self.post(&path, None, Some(body), false, limit).await?;
+        let answer = self.post(path, None, Some(body), Kind::Once, limit).await?;
         let document = &answer.document;
-        let client_token = document.secret("auth.client_token")?;
-        if !client_token
-            .expose()
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic())
+        if document.has("auth.mfa_requirement")
+            && document.text_or_empty("auth.client_token") == Ok("")
         {
+            return Err(Failure::SecondFactor);
+        }
+        let client_token = document.secret("auth.client_token")?;
+        let token = client_token.expose();
+        if token.len() > LONGEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Failure::malformed(
                 "a `auth.client_token`",
                 "that cannot be sent",
+            ));
+        }
+        if answer.from_cache {
+            return Err(Failure::malformed(
+                "a token",
+                "of a cache, which others use as well",
             ));
         }
         let rest = || {
@@ -136,7 +135,13 @@ impl Client {
     ) -> Result<WrappingInfo, Failure> {
         let body = json!({ "token": token.expose() });
         let answer = self
-            .post("sys/wrapping/lookup", None, Some(body), true, limit)
+            .post(
+                "sys/wrapping/lookup",
+                None,
+                Some(body),
+                Kind::Repeatable,
+                limit,
+            )
             .await?;
         Ok(WrappingInfo {
             creation_path: answer.document.text("data.creation_path")?.to_owned(),
@@ -153,7 +158,7 @@ impl Client {
         limit: Duration,
     ) -> Result<Document, Failure> {
         Ok(self
-            .post("sys/wrapping/unwrap", Some(token), None, false, limit)
+            .post("sys/wrapping/unwrap", Some(token), None, Kind::Once, limit)
             .await?
             .document)
     }
@@ -173,19 +178,30 @@ impl Client {
             path,
             token: Some(token),
             body: None,
-            repeatable: false,
+            kind: Kind::Once,
             limit,
         };
-        let document = self.send(&request).await?.document;
-        let lease_id = document.text_or_empty("lease_id")?;
-        if lease_id.len() > LONGEST_LEASE_ID {
+        let answer = self.send(&request).await?;
+        let document = answer.document;
+        if answer.from_cache {
             return Err(Failure::malformed(
-                "a `lease_id`",
-                "that is longer than any",
+                "a secret",
+                "of a cache, which others use as well",
             ));
         }
+        let id = document.text_or_empty("lease_id")?.to_owned();
+        if !id.is_empty() && !is_lease_id(&id) {
+            return Err(Failure::malformed("a `lease_id`", "that is none"));
+        }
+        let terms = || {
+            Ok((
+                document.seconds("lease_duration")?,
+                document.flag("renewable")?,
+            ))
+        };
         Ok(SecretAnswer {
-            lease_id: (!lease_id.is_empty()).then(|| lease_id.to_owned()),
+            lease_id: (!id.is_empty()).then_some(id),
+            terms: terms(),
             document,
         })
     }
@@ -203,7 +219,13 @@ impl Client {
     ) -> Result<Renewed, Failure> {
         let body = json!({ "lease_id": lease_id, "increment": increment.as_secs() });
         let answer = self
-            .post("sys/leases/renew", Some(token), Some(body), true, limit)
+            .post(
+                "sys/leases/renew",
+                Some(token),
+                Some(body),
+                Kind::Repeatable,
+                limit,
+            )
             .await?;
         renewed(&answer.document, "lease_duration", "renewable")
     }
@@ -224,7 +246,7 @@ impl Client {
                 "auth/token/renew-self",
                 Some(token),
                 Some(body),
-                true,
+                Kind::Repeatable,
                 limit,
             )
             .await?;
@@ -246,39 +268,32 @@ impl Client {
             path,
             token: Some(token),
             body: None,
-            repeatable: true,
+            kind: Kind::Repeatable,
             limit,
         };
         self.send(&request).await.map(drop)
     }
 
-    /// Whether the token may change (`update`) a path.
+    /// For each path, whether the token may change it (`update`).
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn may_update(
         &self,
-        paths: &[&str],
+        paths: &[String],
         token: &Sensitive<String>,
         limit: Duration,
-    ) -> Result<bool, Failure> {
-        let body = json!({ "paths": paths });
+    ) -> Result<Vec<bool>, Failure> {
+        let path = "sys/capabilities-self";
+        let body = Some(json!({ "paths": paths }));
         let answer = self
-            .post(
-                "sys/capabilities-self",
-                Some(token),
-                Some(body),
-                true,
-                limit,
-            )
+            .post(path, Some(token), body, Kind::Repeatable, limit)
             .await?;
-        let allowed = |path: &&&str| {
-            let capabilities = answer.document.capabilities(path);
-            capabilities
-                .iter()
-                .any(|capability| capability == "update" || capability == "root")
+        let allowed = |path: &String| {
+            let capabilities = answer.document.capabilities(path)?;
+            Ok(capabilities.contains(&"update") || capabilities.contains(&"root"))
         };
-        Ok(paths.iter().any(|path| allowed(&path)))
+        paths.iter().map(allowed).collect()
     }
 
     /// Revokes a lease and waits for the engine to have done it, which tells whether it worked.
@@ -303,7 +318,9 @@ impl Client {
             )
         };
         // The status alone decides: what the answer says besides is of no use.
-        let answer = self.post(path, Some(token), Some(body), true, limit).await;
+        let answer = self
+            .post(path, Some(token), Some(body), Kind::Repeatable, limit)
+            .await;
         match answer {
             Ok(answer) if answer.status == 202 => Ok(Revoked::Queued),
             Ok(_) | Err(Failure::Malformed { .. }) => Ok(Revoked::Done),
@@ -322,7 +339,13 @@ impl Client {
         limit: Duration,
     ) -> Result<(), Failure> {
         match self
-            .post("auth/token/revoke-self", Some(token), None, false, limit)
+            .post(
+                "auth/token/revoke-self",
+                Some(token),
+                None,
+                Kind::Once,
+                limit,
+            )
             .await
         {
             Ok(_) | Err(Failure::Malformed { .. }) => Ok(()),
@@ -335,7 +358,7 @@ impl Client {
         path: &str,
         token: Option<&Sensitive<String>>,
         body: Option<Value>,
-        repeatable: bool,
+        kind: Kind,
         limit: Duration,
     ) -> Result<Answer, Failure> {
         self.send(&Request {
@@ -343,7 +366,7 @@ impl Client {
             path,
             token,
             body,
-            repeatable,
+            kind,
             limit,
         })
         .await
@@ -358,4 +381,36 @@ fn renewed(document: &Document, duration: &str, renewable: &str) -> Result<Renew
         granted: document.seconds(duration)?,
         renewable: document.flag(renewable)?,
     })
+}
+
+/// Whether this can be a lease's id: it becomes a part of paths that are asked for with the token.
+fn is_lease_id(id: &str) -> bool {
+    let sound = |part: &str| !matches!(part, "" | "." | "..");
+    let odd = |character: char| character.is_control() || "?#%\\".contains(character);
+    id.len() <= LONGEST_LEASE_ID && id.split('/').all(sound) && !id.contains(odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_id_that_would_lead_elsewhere_is_none() {
+        assert!(is_lease_id("database/creds/app-role/2f6a614c-4aa2"));
+        for id in [
+            "../../../x",
+            "a//b",
+            "a/./b",
+            "/a",
+            "a/",
+            "a?b",
+            "a#b",
+            "a%2e",
+            "a\\b",
+            "a\nb",
+        ] {
+            assert!(!is_lease_id(id), "{id}");
+        }
+        assert!(!is_lease_id(&"x".repeat(LONGEST_LEASE_ID + 1)));
+    }
 }

@@ -1,20 +1,45 @@
-//! How long to wait before a request is tried again. Pure: chance is an argument.
+//! How long to wait before something is tried again. Pure: chance is an argument.
 
 use std::time::Duration;
 
-/// The bound of the first wait.
-const FIRST: Duration = Duration::from_millis(200);
-/// The bound of every later wait.
-const LONGEST: Duration = Duration::from_secs(2);
 /// No wait is shorter, whatever chance says.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// "Full jitter": anything up to a bound that doubles with every try, so that many clients that
-/// were turned away together do not come back together. `chance` is from 0 to 1.
-#[must_use]
-pub fn full_jitter(tries: u32, chance: f64) -> Duration {
-    let bound = FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST);
-    bound.mul_f64(chance.clamp(0.0, 1.0)).max(SHORTEST)
+/// Waits that double with every failure up to a bound. Each is drawn from a range, so that many
+/// clients that were turned away together do not come back together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The bound of the first wait.
+    first: Duration,
+    /// The bound of every later wait.
+    longest: Duration,
+    /// Which part of its bound a wait has at least, in percent.
+    least: u32,
+}
+
+impl Backoff {
+    /// For a person or a script that waits: soon, and from zero on ("full jitter").
+    pub const SOON: Self = Self {
+        first: Duration::from_millis(200),
+        longest: Duration::from_secs(2),
+        least: 0,
+    };
+    /// For what goes on in the background for hours.
+    pub const PATIENT: Self = Self {
+        first: Duration::from_secs(1),
+        longest: Duration::from_secs(60),
+        least: 50,
+    };
+
+    /// The wait after so many failures before; `chance` is from 0 to 1.
+    #[must_use]
+    pub fn delay(self, failures: u32, chance: f64) -> Duration {
+        let bound = self.first.saturating_mul(1 << failures.min(16));
+        let bound = bound.min(self.longest);
+        let least = bound * self.least / 100;
+        let spread = bound.saturating_sub(least).mul_f64(chance.clamp(0.0, 1.0));
+        (least + spread).max(SHORTEST)
+    }
 }
 
 #[cfg(test)]
@@ -25,26 +50,38 @@ mod tests {
     fn delays_grow_to_a_bound_and_are_never_a_tight_loop() {
         for case in 0..10_000u32 {
             let chance = fastrand::Rng::with_seed(case.into()).f64();
-            let tries = case % 40;
-            let delay = full_jitter(tries, chance);
-            assert!(
-                delay >= SHORTEST && delay <= LONGEST,
-                "{tries} {chance} {delay:?}"
-            );
+            let failures = case % 40;
+            for backoff in [Backoff::SOON, Backoff::PATIENT] {
+                let delay = backoff.delay(failures, chance);
+                assert!(
+                    delay >= SHORTEST && delay <= backoff.longest,
+                    "{failures} {chance} {delay:?}"
+                );
+            }
         }
-        let bounds: Vec<_> = (0..6)
-            .map(|tries| full_jitter(tries, 1.0).as_millis())
-            .collect();
-        assert_eq!(bounds, [200, 400, 800, 1600, 2000, 2000]);
+        let bounds = |backoff: Backoff| -> Vec<_> {
+            (0..8)
+                .map(|failures| backoff.delay(failures, 1.0).as_millis())
+                .collect()
+        };
+        assert_eq!(
+            bounds(Backoff::SOON),
+            [200, 400, 800, 1600, 2000, 2000, 2000, 2000]
+        );
+        assert_eq!(
+            bounds(Backoff::PATIENT),
+            [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]
+        );
     }
 
     #[test]
-    fn chance_spreads_a_wait_from_the_shortest_to_the_bound() {
-        for tries in 0..6 {
-            assert_eq!(full_jitter(tries, 0.0), SHORTEST);
-            assert_eq!(full_jitter(tries, 0.5), full_jitter(tries, 1.0) / 2);
+    fn chance_spreads_a_wait_from_its_least_to_its_bound() {
+        for failures in 0..6 {
+            let (soon, patient) = (Backoff::SOON, Backoff::PATIENT);
+            assert_eq!(soon.delay(failures, 0.0), SHORTEST);
+            assert_eq!(soon.delay(failures, 0.5), soon.delay(failures, 1.0) / 2);
+            let whole = patient.delay(failures, 1.0);
+            assert_eq!(patient.delay(failures, 0.0), whole / 2);
         }
-        assert_eq!(full_jitter(3, 0.0).as_millis(), 50);
-        assert_eq!(full_jitter(3, 1.0).as_millis(), 1600);
     }
 }

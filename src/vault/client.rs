@@ -1,19 +1,29 @@
-//! The one place that speaks HTTP: one attempt at one request, its answer bounded in time and size.
+//! The one place that speaks HTTP: one request, its answer bounded in time and size, sent to the
+//! addresses in turn until one has answered.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, Url};
 use zeroize::Zeroizing;
 
-use super::answer::{bounded_body, classify, redirect, retry_after, seconds, speaks_https, words};
+use super::answer::{bounded_body, classify, retry_after, seconds, speaks_https, words};
 use super::document::Document;
 use super::endpoint::{Endpoint, Endpoints, below};
 use super::failure::{Failure, TlsFailure};
-use super::request::{Answer, Request};
+use super::redirect::Redirects;
+use super::request::{Answer, Kind, Request};
 use super::settings::Settings;
-use crate::report::Reporter;
+
+/// The state of the storage that an answer came from. Sent back, a node that is behind waits or
+/// forwards the request (OpenBao's index headers; Vault Enterprise has the same).
+const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
+/// Asks a node of Vault Enterprise that is behind to forward the request.
+const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+/// A value of this run's own. A caching proxy tells requests apart by their headers too: without it
+/// two runs with the same role would share one token and one database user.
+const RUN: HeaderName = HeaderName::from_static("x-vaultexec-run");
 
 /// A client for one server, which may be a cluster with several addresses.
 #[derive(Debug)]
@@ -21,13 +31,19 @@ pub struct Client {
     endpoints: Vec<Endpoint>,
     /// For addresses that redirects lead to.
     tcp: reqwest::Client,
-    current: AtomicU32,
+    /// Which address is asked next.
+    current: Cell<usize>,
+    /// Which address was asked last.
+    asked: Cell<usize>,
+    /// The newest state of the storage that an answer has shown.
+    index: RefCell<Option<HeaderValue>>,
     headers: HeaderMap,
     timeout: Duration,
     /// The bound on establishing one connection.
     pub connect_timeout: Duration,
-    follow_redirects: bool,
-    report: Reporter,
+    redirects: Redirects,
+    /// Whether the user was told that there are redirects to another host.
+    redirected: Cell<bool>,
 }
 
 impl Client {
@@ -35,10 +51,11 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong with the settings.
-    pub fn new(settings: &Settings, report: Reporter) -> Result<Self, String> {
+    pub fn new(settings: &Settings) -> Result<Self, String> {
         let Endpoints { endpoints, tcp } = Endpoints::build(settings)?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
+        headers.insert(RUN, HeaderValue::from(fastrand::u64(..)));
         if let Some(namespace) = &settings.namespace {
             let value = HeaderValue::from_str(namespace)
                 .map_err(|_| "the namespace cannot be sent".to_owned())?;
@@ -47,45 +64,97 @@ impl Client {
         Ok(Self {
             endpoints,
             tcp,
-            current: AtomicU32::new(0),
+            current: Cell::new(0),
+            asked: Cell::new(0),
+            index: RefCell::new(None),
             headers,
             timeout: settings.timeout,
             connect_timeout: settings.connect_timeout,
-            follow_redirects: settings.follow_redirects,
-            report,
+            redirects: Redirects::new(settings),
+            redirected: Cell::new(false),
         })
     }
 
     /// How many addresses there are; at least one.
     #[must_use]
-    pub fn addresses(&self) -> u32 {
-        u32::try_from(self.endpoints.len()).unwrap_or(1).max(1)
+    pub const fn addresses(&self) -> usize {
+        self.endpoints.len()
     }
 
-    /// Turns to the next address, after the last to the first.
-    pub fn use_next_address(&self) {
-        let next = self.current.load(Ordering::Relaxed).wrapping_add(1) % self.addresses();
-        self.current.store(next, Ordering::Relaxed);
-    }
-
-    fn endpoint(&self) -> Option<&Endpoint> {
-        let index = usize::try_from(self.current.load(Ordering::Relaxed)).unwrap_or(0);
-        self.endpoints.get(index).or_else(|| self.endpoints.first())
-    }
-
-    /// Makes one attempt at a request.
+    /// Sends a request: to the address that answered last, and to the others in turn where the
+    /// server cannot have acted on it, or acting twice is the same as acting once.
     ///
     /// # Errors
-    /// [`Failure`]; within the request's limit and the client's own, whatever the server does.
+    /// [`Failure`]; within the request's limit and the client's own, whatever the server does. A
+    /// certificate that is not accepted says more than that the other addresses are away.
     pub async fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let limit = request.limit.min(self.timeout);
-        let started = std::time::Instant::now();
+        let deadline = Instant::now() + request.limit;
+        let (first, count) = (self.current.get(), self.addresses());
+        let mut untrusted = None;
+        let mut failure = Failure::NotSent("there is no address");
+        for turn in 0..count {
+            let index = (first + turn) % count;
+            let Some(endpoint) = self.endpoints.get(index) else {
+                break;
+            };
+            self.asked.set(index);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let limit = match request.kind {
+                // One that hangs leaves time for the others.
+                Kind::Repeatable => left / u32::try_from(count - turn).unwrap_or(1),
+                Kind::Once => left,
+            };
+            match self.ask(endpoint, request, limit.min(self.timeout)).await {
+                Ok(answer) => {
+                    self.current.set(index);
+                    return Ok(answer);
+                }
+                Err(refused) => failure = refused,
+            }
+            // Whoever asks again begins with another address.
+            self.current.set((index + 1) % count);
+            if matches!(failure, Failure::Tls { .. }) {
+                untrusted.get_or_insert_with(|| failure.clone());
+            } else if !goes_on(request.kind, &failure) {
+                return Err(failure);
+            }
+        }
+        Err(untrusted.unwrap_or(failure))
+    }
+
+    /// Whether the node that was asked last serves requests from its own, perhaps late, copy of the
+    /// storage; also where that cannot be found out.
+    pub async fn may_be_behind(&self, limit: Duration) -> bool {
+        let request = Request {
+            method: reqwest::Method::GET,
+            path: "sys/health",
+            token: None,
+            body: None,
+            kind: Kind::Repeatable,
+            limit,
+        };
+        let Some(endpoint) = self.endpoints.get(self.asked.get()) else {
+            return true;
+        };
+        // A standby answers with 429, 472 or 473.
+        let answer = self.ask(endpoint, &request, limit.min(self.timeout)).await;
+        answer.is_err()
+    }
+
+    /// One exchange with one address; a second one where a repeatable request has lost its
+    /// connection before the answer, as with one that was closed while it was idle.
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
+        let started = Instant::now();
         let exchange = async {
-            match self.exchange(request).await {
-                Err(Failure::Lost(reason)) if request.repeatable => {
-                    self.report
-                        .debug(format_args!("{}: {reason}; asking again", request.path));
-                    self.exchange(request).await
+            match self.exchange(endpoint, request).await {
+                Err(Failure::Lost(reason)) if request.kind == Kind::Repeatable => {
+                    log::debug!("{}: {reason}; asking again", request.path);
+                    self.exchange(endpoint, request).await
                 }
                 other => other,
             }
@@ -95,55 +164,50 @@ impl Client {
             .unwrap_or_else(|_elapsed| {
                 Err(Failure::Lost(format!("none within {} s", seconds(limit))))
             });
-        let took = started.elapsed().as_millis();
+        let (Request { method, path, .. }, took) = (request, started.elapsed().as_millis());
         match &result {
-            Ok(answer) => {
-                self.report.trace(format_args!(
-                    "{} {}: {} in {took} ms",
-                    request.method, request.path, answer.status
-                ));
-            }
-            Err(failure) => {
-                self.report.trace(format_args!(
-                    "{} {}: {failure} after {took} ms",
-                    request.method, request.path
-                ));
-            }
+            Ok(answer) => log::trace!("{method} {path}: {} in {took} ms", answer.status),
+            Err(failure) => log::trace!("{method} {path}: {failure} after {took} ms"),
         }
         result
     }
 
-    async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let Some(endpoint) = self.endpoint() else {
-            return Err(Failure::NotSent("there is no address"));
-        };
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+    ) -> Result<Answer, Failure> {
         let url = below(&endpoint.base, request.path);
         let mut response = self
             .once(&endpoint.http, url.clone(), endpoint.host.as_ref(), request)
             .await
             .map_err(|failure| failure.at(&endpoint.shown))?;
-        if let Some(location) = redirect(&response) {
-            let target = self.redirected(&url, &location?)?;
-            let shown = target.origin().ascii_serialization();
-            self.report.debug(format_args!("redirected to {shown}"));
-            let same = target.host() == url.host()
-                && target.port_or_known_default() == url.port_or_known_default();
-            let (http, host) = if same {
+        if let Some(target) = self.redirects.target(endpoint, &url, &response)? {
+            let shown = target.url.origin().ascii_serialization();
+            log::debug!("redirected to {shown}");
+            let (http, host) = if target.same_server {
                 (&endpoint.http, endpoint.host.as_ref())
             } else {
+                if !self.redirected.replace(true) {
+                    log::info!("{} redirects to {shown}", endpoint.shown);
+                }
                 (&self.tcp, None)
             };
             response = self
-                .once(http, target, host, request)
+                .once(http, target.url, host, request)
                 .await
                 .map_err(|failure| failure.at(&shown))?;
-            if redirect(&response).is_some() {
+            if response.status().is_redirection() {
                 return Err(Failure::Redirect("more than one in a row".to_owned()));
             }
         }
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
         let success = response.status().is_success();
+        let from_cache = is_cached(response.headers());
+        if success && let Some(index) = response.headers().get(INDEX) {
+            self.index.replace(Some(index.clone()));
+        }
         let body = match bounded_body(response).await {
             // An error's status says enough, whatever becomes of its body.
             Err(_) if !success => Zeroizing::new(Vec::new()),
@@ -153,6 +217,7 @@ impl Client {
             return Ok(Answer {
                 status,
                 document: Document::parse(&body)?,
+                from_cache,
             });
         }
         if status == 400 && speaks_https(&body) {
@@ -170,24 +235,6 @@ impl Client {
         })
     }
 
-    fn redirected(&self, from: &Url, location: &str) -> Result<Url, Failure> {
-        if !self.follow_redirects {
-            return Err(Failure::Redirect(
-                "VAULT_DISABLE_REDIRECTS is set".to_owned(),
-            ));
-        }
-        let target = from
-            .join(location)
-            .map_err(|_| Failure::Redirect("its target is not a URL".to_owned()))?;
-        match (from.scheme(), target.scheme()) {
-            ("https", "http") => Err(Failure::Redirect("from https down to http".to_owned())),
-            (_, "http" | "https") => Ok(target),
-            _ => Err(Failure::Redirect(
-                "its target is not http or https".to_owned(),
-            )),
-        }
-    }
-
     async fn once(
         &self,
         http: &reqwest::Client,
@@ -200,6 +247,11 @@ impl Client {
             .headers(self.headers.clone());
         if let Some(host) = host {
             builder = builder.header("host", host);
+        }
+        if let Some(index) = self.index.borrow().as_ref() {
+            builder = builder
+                .header(INDEX, index)
+                .header(INCONSISTENT, "forward-active-node");
         }
         if let Some(token) = request.token {
             let mut value = HeaderValue::from_str(token.expose())
@@ -214,4 +266,20 @@ impl Client {
         }
         builder.send().await.map_err(|error| classify(&error))
     }
+}
+
+/// Whether another address may be asked after this failure.
+fn goes_on(kind: Kind, failure: &Failure) -> bool {
+    match (kind, failure) {
+        (_, Failure::NotSent(_)) => false,
+        (Kind::Repeatable, Failure::Lost(_)) => true,
+        (Kind::Once, failure) if failure.may_have_acted() => false,
+        (_, failure) => !failure.was_sent() || failure.is_transient(),
+    }
+}
+
+/// `X-Cache: HIT`, as Vault's and OpenBao's own agents and proxies have it.
+fn is_cached(headers: &HeaderMap) -> bool {
+    let value = headers.get("x-cache").and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.eq_ignore_ascii_case("hit"))
 }

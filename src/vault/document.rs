@@ -162,18 +162,17 @@ impl Document {
     }
 
     /// What `sys/capabilities-self` says of a path, whose name may hold any character.
-    #[must_use]
-    pub fn capabilities(&self, path: &str) -> Vec<String> {
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] when it says nothing.
+    pub fn capabilities(&self, path: &str) -> Result<Vec<&str>, Failure> {
         let list = self
             .0
             .get(path)
             .or_else(|| self.0.get("data")?.get(path))
-            .and_then(Value::as_array);
-        list.into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
+            .and_then(Value::as_array)
+            .ok_or_else(|| Failure::malformed("no capabilities", "in it"))?;
+        Ok(list.iter().filter_map(Value::as_str).collect())
     }
 }
 

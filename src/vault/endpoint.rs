@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
     pub host: Option<HeaderValue>,
     /// As people know it.
     pub shown: String,
+    /// Whether it is a socket in the file system.
+    pub is_socket: bool,
 }
 
 /// All addresses, and what reaches those that redirects lead to.
@@ -79,6 +81,7 @@ impl Endpoints {
                 http,
                 host,
                 shown: address.to_string(),
+                is_socket: matches!(address, Address::Unix(_)),
             })
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, String>>()?;

@@ -66,6 +66,8 @@ pub enum Failure {
     },
     /// A redirect that is not followed.
     Redirect(String),
+    /// The login has succeeded so far, and the server wants a second factor.
+    SecondFactor,
     /// A signal came while waiting for the next try.
     Interrupted(Signal),
 }
@@ -94,9 +96,13 @@ impl Failure {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } => {
-                // 412 replication lag, 429 quota, 472 and 473 standby kinds, 5xx. Not 501: a
-                // server that is not initialised does not become so by waiting.
-                matches!(status, 412 | 429 | 472 | 473 | 500 | 502 | 503 | 504)
+                // 412 replication lag, 429 quota, 472 and 473 standby kinds; the others are a
+                // gateway's own codes for a server that is away. Not 501: a server that is not
+                // initialised does not become so by waiting.
+                matches!(
+                    status,
+                    408 | 412 | 425 | 429 | 472 | 473 | 500 | 502..=504 | 520..=524 | 530
+                )
             }
             _ => false,
         }
@@ -116,8 +122,8 @@ impl Failure {
     pub const fn may_have_acted(&self) -> bool {
         match self {
             Self::Lost(_) | Self::Malformed { .. } => true,
-            // A gateway's word for an answer that was lost behind it.
-            Self::Refused { status, .. } => matches!(status, 502 | 504),
+            // A gateway's codes for an answer that was lost behind it.
+            Self::Refused { status, .. } => matches!(status, 502 | 504 | 520 | 524),
             _ => false,
         }
     }
@@ -179,6 +185,7 @@ impl fmt::Display for Failure {
             Self::Malformed { field, problem } => {
                 write!(formatter, "the server's answer has {field} {problem}")
             }
+            Self::SecondFactor => formatter.write_str("login MFA is enforced here"),
             Self::Redirect(reason) => write!(formatter, "redirect refused: {reason}"),
             Self::Interrupted(signal) => write!(formatter, "interrupted by {signal}"),
         }
@@ -200,10 +207,12 @@ mod tests {
 
     #[test]
     fn statuses_are_transient_as_documented() {
-        for status in [412, 429, 472, 473, 500, 502, 503, 504] {
+        for status in [
+            408, 412, 425, 429, 472, 473, 500, 502, 503, 504, 520, 521, 522, 523, 524, 530,
+        ] {
             assert!(refused(status).is_transient(), "{status}");
         }
-        for status in [400, 401, 403, 404, 405, 410, 418, 501] {
+        for status in [400, 401, 403, 404, 405, 407, 410, 418, 501, 505, 525] {
             assert!(!refused(status).is_transient(), "{status}");
         }
     }

@@ -4,22 +4,25 @@
 mod answer;
 mod api;
 mod backoff;
+mod behind;
 mod client;
 mod document;
 mod endpoint;
 mod failure;
-mod patience;
+mod redirect;
 mod request;
 mod resolve;
+mod retry;
 mod settings;
 mod tls;
 mod wording;
 
 pub use api::{LoginAnswer, Renewed, Revoked};
-pub use backoff::full_jitter;
+pub use backoff::Backoff;
 pub use client::Client;
 pub use document::Document;
 pub use failure::{Failure, TlsFailure};
-pub use patience::Patience;
+pub use request::Token;
+pub use retry::{Retries, Retry};
 pub use settings::{Address, Identity, Proxy, Settings, TlsSettings, is_exempt};
 pub use tls::{certificates, check_identity};

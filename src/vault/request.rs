@@ -1,5 +1,6 @@
 //! What is asked, and what comes back when it succeeds.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -7,6 +8,20 @@ use serde_json::Value;
 
 use super::document::Document;
 use crate::sensitive::Sensitive;
+
+/// A token, shared by the requests that are under way with it: there is one copy.
+pub type Token = Rc<Sensitive<String>>;
+
+/// What it means to send a request twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The same as sending it once. When its answer is lost it is sent again: at once where a load
+    /// balancer has closed an idle connection, and to the other addresses.
+    Repeatable,
+    /// It spends or makes something each time. It is sent again only where the server cannot have
+    /// acted on it.
+    Once,
+}
 
 /// One request.
 pub struct Request<'a> {
@@ -18,10 +33,10 @@ pub struct Request<'a> {
     pub token: Option<&'a Sensitive<String>>,
     /// The JSON to send, if any.
     pub body: Option<Value>,
-    /// Whether asking twice is the same as asking once: then a connection that breaks before the
-    /// answer (a load balancer closed it while it was idle) is replaced once, silently.
-    pub repeatable: bool,
-    /// The most time this may take; the client's own bound holds as well.
+    /// Whether it can be repeated.
+    pub kind: Kind,
+    /// The most time this may take at all addresses together; the client's own bound on one
+    /// exchange holds as well.
     pub limit: Duration,
 }
 
@@ -38,4 +53,6 @@ pub struct Answer {
     pub status: u16,
     /// The JSON, `null` where there is none.
     pub document: Document,
+    /// Whether a caching proxy has answered in place of the server.
+    pub from_cache: bool,
 }

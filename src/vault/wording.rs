@@ -36,6 +36,12 @@ impl Failure {
         self.says_with(400, &["invalid role", "invalid secret"])
     }
 
+    /// Whether the caller's address is not one that may log in.
+    #[must_use]
+    pub fn is_source_refused(&self) -> bool {
+        self.says("unauthorized through CIDR restrictions") || self.says("source address")
+    }
+
     /// Whether there is no such namespace.
     #[must_use]
     pub fn is_namespace_unknown(&self) -> bool {

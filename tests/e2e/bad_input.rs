@@ -594,13 +594,18 @@ fn what_is_no_http_or_is_cut_off_is_a_lost_answer() {
         Fault::Truncate,
     ] {
         let proxy = harm(servers, RequestInfo::is_creds, fault);
-        let run = tenant.through(&proxy).child(SAY).output();
+        let run = tenant.through(&proxy).args(["--start-timeout", "500ms"]);
+        let run = run.child(SAY).output();
         assert_refused(&run, &proxy, &tenant);
         run.stderr_contains(&format!(
             "cannot read credentials at {}: the answer was lost",
             tenant.creds_path()
         ));
-        assert_eq!(proxy.count(RequestInfo::is_creds), 1);
+        let (reads, logins) = (
+            proxy.count(RequestInfo::is_creds),
+            proxy.count(RequestInfo::is_login),
+        );
+        assert_eq!(reads, logins, "once with each token");
     }
 }
 

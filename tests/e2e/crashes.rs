@@ -101,13 +101,31 @@ fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
 }
 
 #[test]
-fn without_its_companion_a_run_goes_on_as_if_nothing_had_happened() {
+fn a_companion_that_is_killed_is_warned_of_and_replaced() {
     let tenant = Tenant::new(Servers::shared());
-    let mut run = ready(&tenant);
-    signals::kill(companion(&run), libc::SIGKILL);
-    run.say("exit 3");
-    run.wait().assert_code(3).assert_quiet_stderr();
-    tenant.assert_nothing_left();
+    for killed in [false, true] {
+        let mut run = ready(&tenant);
+        for _ in 0..2 {
+            let old = companion(&run);
+            signals::kill(old, libc::SIGKILL);
+            run.wait_for_stderr("the companion process was killed, and another one is started");
+            let new = poll_until(Duration::from_secs(60), || {
+                Some(companion(&run)).filter(|new| *new != old)
+            });
+            assert!(new.is_some(), "no other companion");
+        }
+        if killed {
+            // The new one knows what the old one knew: the child and what is held.
+            let child = run.children()[0];
+            run.signal(libc::SIGKILL);
+            run.wait_exit();
+            wait_until_gone(child, "the child");
+        } else {
+            run.say("exit 3");
+            run.wait().assert_code(3);
+        }
+        tenant.assert_nothing_left();
+    }
 }
 
 #[test]

@@ -259,7 +259,8 @@ fn a_renewal_that_the_policy_forbids_is_no_loop_and_no_lost_token() {
     running.signal(libc::SIGCONT);
     running.wait_for_stderr("the policy forbids renewing the lease");
     running.wait_for_stderr("the credentials have ended");
-    assert_eq!(proxy.count(RequestInfo::is_lease_renew), 1);
+    // Once more, since a node that is behind answers in the same way.
+    assert_eq!(proxy.count(RequestInfo::is_lease_renew), 2);
     ends_undisturbed(running);
     tenant.assert_nothing_left();
 }
@@ -345,11 +346,11 @@ fn a_lease_that_was_lost_while_the_job_was_stopped_is_replaced_at_once() {
     tenant.assert_nothing_left();
 }
 
-/// The child ends with 3 while the server is out, which it stays. A server that is frozen `hears` what is asked of it meanwhile.
-fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
+/// The child ends with 3 while the server is out. When it is back, what was left is revoked.
+fn says_what_is_left(out: fn(&Vault), back: fn(&Vault)) {
     let servers = Servers::private_vault();
     let bounded = |strict| {
-        let tenant = Tenant::new(&servers);
+        let tenant = Tenant::with(&servers, TenantSpec::may_revoke_leases);
         let run = tenant.command().args(["--revoke-timeout", "1500ms"]);
         let run = if strict {
             run.arg("--strict-revoke")
@@ -367,14 +368,11 @@ fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
         assert!(took < Duration::from_secs(30), "{took:?}");
         run.assert_code(if strict { 125 } else { 3 })
             .stderr_contains(&format!("the lease {lease} could not be revoked: "))
-            .stderr_contains("; it ends by itself at 20");
+            .stderr_contains("; it ends by itself at 20")
+            .stderr_contains("A process in the background goes on trying");
         back(&servers.vault);
-        // Nobody else can: what was named is what is left.
-        let left = tenant.leases();
-        assert!(
-            left == [lease] || hears && left.is_empty(),
-            "other leases are left: {left:?}"
-        );
+        // It does.
+        tenant.assert_nothing_left_within(Duration::from_secs(120));
         took < Duration::from_secs(4)
     };
     for strict in [false, true] {
@@ -384,17 +382,17 @@ fn says_what_is_left(out: fn(&Vault), back: fn(&Vault), hears: bool) {
 
 #[test]
 fn a_vault_that_is_sealed_at_the_end_has_its_bound_and_what_is_left_is_named() {
-    says_what_is_left(Vault::seal, Vault::unseal, false);
+    says_what_is_left(Vault::seal, Vault::unseal);
 }
 
 #[test]
 fn a_vault_that_is_frozen_at_the_end_has_its_bound_and_what_is_left_is_named() {
-    says_what_is_left(Vault::stop, Vault::cont, true);
+    says_what_is_left(Vault::stop, Vault::cont);
 }
 
 #[test]
 fn a_vault_that_is_gone_at_the_end_has_its_bound_and_what_is_left_is_named() {
-    says_what_is_left(Vault::kill, Vault::restart, false);
+    says_what_is_left(Vault::kill, Vault::restart);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn orphans_of_another_process_are_not_taken_when_not_pid_1() {
 #[test]
 fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
     let tenant = Tenant::new(Servers::shared());
-    let hang = |request: &RequestInfo| match request.is_lease_revoke() {
+    let hang = |request: &RequestInfo| match request.is_revoke_self() {
         true => Fault::Hang,
         false => Fault::Pass,
     };
@@ -102,7 +102,7 @@ fn nobody_is_signalled_who_has_got_the_childs_pid_after_its_end() {
         .spawn();
     other.wait_for_line("in");
     running.say("exit 6");
-    proxy.wait_for(1, RequestInfo::is_lease_revoke);
+    proxy.wait_for(1, RequestInfo::is_revoke_self);
     other.say("go");
     assert_eq!(other.wait_for_line("ready"), ready);
     for signal in [libc::SIGWINCH, libc::SIGUSR1, libc::SIGTERM] {

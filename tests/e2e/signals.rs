@@ -348,7 +348,7 @@ fn a_child_that_ignores_term_is_killed_when_it_has_to_stop(place: Surroundings) 
     tenant.limit_leases("60s");
     scene.signal(libc::SIGCONT);
     let ending = scene.wait();
-    ending.assert_died_of(libc::SIGKILL);
+    ending.assert_code(125);
     let said = ending.said();
     assert!(
         said.contains("stopping the command") && said.contains("is killed"),
@@ -360,7 +360,7 @@ fn a_child_that_ignores_term_is_killed_when_it_has_to_stop(place: Surroundings) 
 fn a_child_that_outlives_a_term_by_the_time_it_is_given_is_killed_and_its_role_goes(
     place: Surroundings,
 ) {
-    let tenant = Tenant::new(Servers::shared());
+    let tenant = Tenant::with(Servers::shared(), TenantSpec::may_revoke_leases);
     let run = tenant.command().env("VAULTEXEC_KILL_AFTER", "300ms");
     let scene = place.start(run.child(Probe::ignore_term()));
     scene.wait_for_line("ready");

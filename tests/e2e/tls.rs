@@ -342,7 +342,7 @@ fn a_redirect_from_https_down_to_http_is_refused() {
 }
 
 #[test]
-fn a_redirect_from_http_or_a_socket_up_to_https_is_followed() {
+fn a_redirect_from_http_up_to_https_is_followed() {
     let servers = Servers::shared();
     let (tenant, tls) = (Tenant::new(servers), servers.vault.tls());
     let target = tls.good();
@@ -359,23 +359,62 @@ fn a_redirect_from_http_or_a_socket_up_to_https_is_followed() {
         redirected().env("SSL_CERT_FILE", tls.certificates.other_ca()),
         &["no trusted connection", "UnknownIssuer", &tls.good()],
     );
-    let folder = Folder::new().unwrap();
+}
+
+#[test]
+fn a_redirect_never_leads_off_a_socket() {
+    let servers = Servers::shared();
+    let (tenant, folder) = (Tenant::new(servers), Folder::new().unwrap());
+    let elsewhere = pass(servers);
+    let target = format!("{}/v1/auth/elsewhere/login", elsewhere.url());
     let socket = folder.path().join("socket");
     let listener = UnixListener::bind(&socket).unwrap();
-    let target = tls.good();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = std::io::BufReader::new(stream.unwrap());
             while let Ok(Some(head)) = http::read_head(&mut stream) {
                 http::read_body(&mut stream, &head).unwrap();
-                let path = head.first_line.split(' ').nth(1).unwrap();
-                let answer = redirect_to(&format!("{target}{path}"));
+                let answer = if head.first_line.contains("/elsewhere/") {
+                    let body = "{\"errors\":[\"dialled again\"]}";
+                    format!(
+                        "HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    )
+                } else {
+                    redirect_to(&target)
+                };
                 stream.get_mut().write_all(answer.as_bytes()).unwrap();
             }
         }
     });
-    let url = format!("unix://{}", socket.display());
-    assert_trusted(&tenant, at(&tenant, &url).env("VAULT_CACERT", &ca));
+    let run = at(&tenant, &format!("unix://{}", socket.display()))
+        .child(SAY)
+        .output();
+    run.assert_code(125).stderr_contains("dialled again (403)");
+    assert_eq!(
+        elsewhere.requests().len(),
+        0,
+        "nothing went over plain http"
+    );
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_redirect_over_plain_http_leads_only_to_a_host_that_was_given() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let elsewhere = pass(servers);
+    // The same machine by another name.
+    let target = elsewhere.url().replace("127.0.0.1", "127.0.0.2");
+    let proxy = FaultProxy::start(&servers.vault.url(), move |request| {
+        Fault::Redirect(format!("{target}{}", request.path))
+    });
+    let run = at(&tenant, &proxy.url()).child(SAY).output();
+    run.assert_code(125).stderr_contains(
+        "redirect refused: over plain http to a host that VAULT_ADDR does not name",
+    );
+    assert_eq!(elsewhere.requests().len(), 0, "nothing was sent there");
+    tenant.assert_nothing_left();
 }
 
 #[test]
@@ -510,19 +549,22 @@ fn a_certificate_that_expires_while_the_child_runs_is_an_outage() {
 #[test]
 fn a_certificate_that_has_expired_at_the_end_is_waited_for() {
     let tls = Servers::shared().vault.tls();
-    for change in [TenantSpec::may_revoke_leases as Change, |spec| spec] {
+    for (change, requests) in [
+        (TenantSpec::may_revoke_leases as Change, 4),
+        (|spec| spec, 3),
+    ] {
         let tenant = Tenant::with(Servers::shared(), change);
         let switch = Switch::to(&tls.good());
         let mut running = by_way_of(&tenant, &switch)
-            .args(["--revoke-timeout", "60s", "--strict-revoke"])
+            .args(["--revoke-timeout", "60s"])
             .child(["sh", "-c", "echo ready; read line; exit 3"])
             .stdin_piped()
             .spawn();
         running.wait_for_line("ready");
         switch.turn_to(&tls.expired());
         running.say("go");
-        // One for the lease, one for the token; any more are tries again.
-        switch.wait_ended(4);
+        // One for each call that the policy allows; any more are tries again.
+        switch.wait_ended(requests);
         switch.turn_to(&tls.good());
         running.wait().assert_code(3).assert_quiet_stderr();
         tenant.assert_nothing_left();

@@ -390,6 +390,20 @@ impl Finished {
         self
     }
 
+    /// It wrote one line for each restart to standard error, and nothing else.
+    #[track_caller]
+    pub fn assert_only_restarts(&self, restarts: usize) -> &Self {
+        let err = self.err();
+        let told = |line: &str| {
+            line.starts_with("vaultexec: restarting the command with new credentials: ")
+        };
+        assert!(
+            err.lines().count() == restarts && err.lines().all(told),
+            "wanted {restarts} restarts on stderr, got {self}"
+        );
+        self
+    }
+
     /// Standard error has that text.
     #[track_caller]
     pub fn stderr_contains(&self, text: &str) -> &Self {

@@ -54,15 +54,12 @@ impl Harm {
 
     /// A login or a read of credentials that meets this is not repeated.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::ResetBefore
-                | Self::ResetAfter
-                | Self::Garbage
-                | Self::Html
-                | Self::Truncate
-                | Self::Status(403)
-        ) || self.hangs()
+        matches!(self, Self::Html | Self::Status(403))
+    }
+
+    /// It takes as long as the whole start may: whether there is another try is a matter of luck.
+    pub fn may_be_final(self) -> bool {
+        self.hangs()
     }
 
     /// Whether it takes as long as an answer is waited for.

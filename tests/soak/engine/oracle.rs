@@ -1,5 +1,6 @@
 //! What must come out of a run, worked out from what was really done to it. Pure: all that it knows is in the records.
 
+use super::harm::Harm;
 use super::kinds::KINDS;
 use super::observed::{Exit, Observed};
 use super::plan::{End, How, Plan};
@@ -106,9 +107,13 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
         End::Code(code) => Exit::Code(code),
         End::Die(signal) => Exit::Signal(signal),
     };
-    let failed = start_failed(observed);
+    let failed = start_failed(observed, Harm::is_final);
     let Some(sent) = &observed.sent else {
-        return vec![if failed { Exit::Code(125) } else { natural }];
+        let mut ends = vec![if failed { Exit::Code(125) } else { natural }];
+        if start_failed(observed, Harm::may_be_final) {
+            ends.push(Exit::Code(125));
+        }
+        return ends;
     };
     let (by_signal, rotates) = (Exit::Signal(sent.signal), KINDS[plan.tenant].rotates);
     if failed {
@@ -153,14 +158,14 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
 }
 
 /// Whether harm that is final came before the first credentials that arrived, which are the start.
-fn start_failed(observed: &Observed) -> bool {
+fn start_failed(observed: &Observed, is_final: fn(Harm) -> bool) -> bool {
     let first = observed
         .issued
         .iter()
         .find(|issued| matches!(issued.what, IssuedKind::Lease { .. }) && !issued.lost);
     let first = first.map_or(usize::MAX, |issued| issued.sequence);
     observed.applied.iter().any(|(request, harm)| {
-        request.sequence < first && harm.is_final() && (request.is_login() || request.is_creds())
+        request.sequence < first && is_final(*harm) && (request.is_login() || request.is_creds())
     })
 }
 

@@ -196,20 +196,24 @@ fn another_end_is_told_with_what_it_should_have_been() {
 #[test]
 fn a_final_harm_before_the_first_credentials_means_125() {
     let login = || Made::new().login(0);
+    for harm in [Harm::Status(403), Harm::Html] {
+        login().harmed(harm).may_end(&plain(), &[FAILED]);
+    }
+    for harm in [Harm::Hang, Harm::HangAfter] {
+        login().harmed(harm).may_end(&plain(), &[NATURAL, FAILED]);
+    }
+    // One lost answer does not keep a command from starting.
     login()
         .harmed(Harm::ResetAfter)
         .lost()
-        .may_end(&plain(), &[FAILED]);
-    for harm in [Harm::Status(403), Harm::Hang, Harm::HangAfter] {
-        login().harmed(harm).may_end(&plain(), &[FAILED]);
-    }
+        .may_end(&plain(), &[NATURAL]);
     login()
         .harmed(Harm::Status(503))
         .creds(10, "one")
         .may_end(&plain(), &[NATURAL]);
-    let truncated = login().creds(10, "one").harmed(Harm::Truncate).lost();
-    truncated.may_end(&plain(), &[FAILED]);
-    truncated
+    let refused = login().creds(10, "one").harmed(Harm::Html).lost();
+    refused.may_end(&plain(), &[FAILED]);
+    refused
         .signal(libc::SIGTERM, 20)
         .may_end(&plain(), &[FAILED, TERM]);
 }

@@ -4,7 +4,7 @@
 use super::creation_path::CreationPath;
 use crate::error::Error;
 use crate::sensitive::Sensitive;
-use crate::vault::{Client, Document, Failure, Patience};
+use crate::vault::{Client, Document, Failure, Retry};
 
 /// What is to be done when nobody can say who opened a token that should have been made at `path`.
 fn alarm(path: &CreationPath) -> String {
@@ -23,50 +23,65 @@ fn alarm(path: &CreationPath) -> String {
 /// cannot be asked.
 pub async fn open(
     client: &Client,
-    patience: &Patience<'_>,
+    retry: &Retry,
     token: &Sensitive<String>,
     path: &CreationPath,
 ) -> Result<Document, Error> {
     let doing = "open the wrapping token";
-    let mut tries = 0;
-    loop {
-        let lookup = || client.wrapping_lookup(token, patience.left());
-        // A lookup spends nothing: it may be asked again, also when its answer was lost.
-        let retry =
-            |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
-        let info = patience
-            .insist(client, doing, retry, lookup)
-            .await
-            .map_err(|failure| refused(failure, Call::Lookup, path))?;
-        if !path.allows(&info.creation_path) {
-            return Err(Error::Wrapping {
-                message: format!(
-                    "the wrapping token was made at {}, not at {path}; it has not been opened",
-                    capped(&info.creation_path)
-                ),
-                hint: "somebody may have opened the right token and wrapped something again: treat it as stolen \
-                       unless you know better. If the path is right, say so with --wrapping-path \
-                       (VAULTEXEC_WRAPPING_PATH)"
-                    .to_owned(),
-            });
-        }
-        // What is opened now would be thrown away, and missed by whoever tries next.
-        if let Some(signal) = patience.interrupt.signal() {
-            return Err(refused(Failure::Interrupted(signal), Call::Lookup, path));
-        }
-        match client.unwrap_response(token, patience.for_once()).await {
-            Ok(document) => return Ok(document),
-            // The server has said that it did not open it, or never got the request: the next turn
-            // looks again whether the token is still whole before it is shown a second time.
-            Err(failure)
-                if failure.is_transient()
-                    && patience.pause(client, doing, tries, &failure).await =>
-            {
-                tries += 1;
+    // The server has said that it did not open it, or never got the request: the next turn looks
+    // again whether the token is still whole before it is shown a second time.
+    let mut refusal = None;
+    let opened = retry
+        .run(client, doing, Failure::is_transient, async || {
+            refusal = None;
+            if let Err(error) = look_up(client, retry, token, path).await {
+                refusal = Some(error);
+                return Ok(None);
             }
-            Err(failure) => return Err(refused(failure, Call::Unwrap, path)),
-        }
+            // What is opened now would be thrown away, and missed by whoever tries next.
+            if let Some(signal) = retry.just_interrupted().await {
+                return Err(Failure::Interrupted(signal));
+            }
+            let document = client.unwrap_response(token, retry.for_once()).await?;
+            Ok(Some(document))
+        })
+        .await;
+    match (opened, refusal) {
+        (Ok(Some(document)), _) => Ok(document),
+        (_, Some(error)) => Err(error),
+        (Ok(None), None) => Err(Error::system("open the wrapping token", &"no answer")),
+        (Err(failure), None) => Err(refused(failure, Call::Unwrap, path)),
     }
+}
+
+/// Looks the token up without opening it, and refuses one that was not made where it must have been.
+async fn look_up(
+    client: &Client,
+    retry: &Retry,
+    token: &Sensitive<String>,
+    path: &CreationPath,
+) -> Result<(), Error> {
+    let doing = "open the wrapping token";
+    // A look-up spends nothing: it may be asked again, also when its answer was lost.
+    let repeat = |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
+    let info = retry
+        .run(client, doing, repeat, async || {
+            client.wrapping_lookup(token, retry.left()).await
+        })
+        .await
+        .map_err(|failure| refused(failure, Call::Lookup, path))?;
+    if path.allows(&info.creation_path) {
+        return Ok(());
+    }
+    Err(Error::Wrapping {
+        message: format!(
+            "the wrapping token was made at {}, not at {path}; it has not been opened",
+            capped(&info.creation_path)
+        ),
+        hint: "somebody may have opened the right token and wrapped something again: treat it as stolen unless you know \
+               better. If the path is right, say so with --wrapping-path (VAULTEXEC_WRAPPING_PATH)"
+            .to_owned(),
+    })
 }
 
 /// As much of the server's text as a person wants to read.

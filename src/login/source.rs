@@ -76,6 +76,19 @@ impl Source {
         }
     }
 
+    /// Whether it is a file that can be read again: a pipe gives its content once.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        self.file().is_some_and(Path::is_file)
+    }
+
+    /// Whether it is a file that may be there again later, though it may be gone now.
+    #[must_use]
+    pub fn is_a_place(&self) -> bool {
+        self.file()
+            .is_some_and(|path| path.is_file() || !path.exists())
+    }
+
     /// Whether it is there to be read, as far as that can be said without reading it. What gives
     /// its content only once, as a pipe does, is not opened.
     ///

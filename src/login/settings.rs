@@ -2,9 +2,8 @@
 
 use super::creation_path::CreationPath;
 use super::source::Source;
-use super::{AppRole, Method};
+use super::{AppRole, Login};
 use crate::error::Problem;
-use crate::report::Reporter;
 
 /// How to log in; a variant a method.
 #[derive(Clone, Debug)]
@@ -22,13 +21,13 @@ impl AuthSettings {
         }
     }
 
-    /// Reads what is needed from where it is.
+    /// Reads what is needed from where it is. `again` says whether there may be another login.
     ///
     /// # Errors
     /// Everything that is wrong with it, together.
-    pub fn read(&self, report: Reporter) -> Result<Method, Vec<Problem>> {
+    pub fn read(&self, again: bool) -> Result<Login, Vec<Problem>> {
         match self {
-            Self::AppRole(settings) => AppRole::read(settings, report).map(Method::AppRole),
+            Self::AppRole(settings) => AppRole::read(settings, again).map(Login::AppRole),
         }
     }
 }

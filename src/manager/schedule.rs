@@ -1,18 +1,16 @@
 //! When to renew what, and when nothing can be renewed any more. Pure: time and chance are
 //! arguments, so that the sequence of delays can be tested.
 //!
-//! The lease dies with its token, whatever its own duration says, so both are followed and one
+//! A lease dies with its token, whatever its own duration says, so that both are followed and one
 //! deadline is made of them. The sums are those of the official client's `LifetimeWatcher`; its
 //! behaviour after errors, which asks in a tight loop, is not.
 
 use std::time::Duration;
 
 use crate::sys::clock::Moment;
-use crate::vault::Renewed;
+use crate::vault::{Backoff, Renewed};
 
-/// The first wait after a failed renewal; later ones double.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// No wait after a failed renewal is longer.
+/// The server's wish to wait is honoured for this long at most, when nothing is left to save.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// No wait after a failed renewal is shorter, however little time is left.
 const SHORTEST_RETRY: Duration = Duration::from_millis(500);
@@ -23,24 +21,22 @@ const ROUNDING: Duration = Duration::from_secs(1);
 /// A time that does not come.
 const NEVER: Moment = Moment::since_boot(Duration::MAX);
 /// No answer to a renewal is waited for shorter than this.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
-/// Calls that a counted token is kept for: one to revoke the lease, one to revoke itself.
-pub const RESERVED_USES: u64 = 2;
+const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The token.
     Token,
-    /// The lease.
-    Lease,
+    /// The lease of the credentials with this index.
+    Lease(usize),
 }
 
 impl std::fmt::Display for Subject {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Token => "token",
-            Self::Lease => "lease",
+            Self::Lease(_) => "lease",
         })
     }
 }
@@ -140,7 +136,8 @@ struct Track {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     token: Option<Track>,
-    lease: Option<Track>,
+    /// One for each of the credentials; those without a lease that ends have none.
+    leases: Vec<Option<Track>>,
     uses: Option<u64>,
     /// Whether what was to be done about the deadline has been done.
     acted: bool,
@@ -152,28 +149,31 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule for a lease and the token that it hangs on; either may be something that does
+    /// A schedule for leases and the token that they hang on; any of them may be something that does
     /// not expire. With `lease_ttl` shorter than what was granted, the first renewal shortens it.
     #[must_use]
     pub fn new(
         token: Option<Grant>,
-        lease: Option<Grant>,
+        leases: &[Option<Grant>],
         uses: Option<u64>,
         lease_ttl: Option<Duration>,
         chance: &mut impl FnMut() -> f64,
     ) -> Self {
-        let mut lease_track = lease.map(|grant| Track::new(grant, chance()));
         let mut shortened = false;
-        if let (Some(track), Some(grant), Some(ttl)) = (&mut lease_track, lease, lease_ttl)
-            && ttl < grant.duration
-        {
-            track.increment = ttl;
-            track.next = grant.at;
-            shortened = true;
-        }
+        let mut track = |grant: &Option<Grant>| {
+            let grant = (*grant)?;
+            let mut track = Track::new(grant, chance());
+            if let Some(ttl) = lease_ttl.filter(|&ttl| ttl < grant.duration) {
+                track.increment = ttl;
+                track.next = grant.at;
+                shortened = true;
+            }
+            Some(track)
+        };
+        let leases = leases.iter().map(&mut track).collect();
         let mut schedule = Self {
             token: token.map(|grant| Track::new(grant, chance())),
-            lease: lease_track,
+            leases,
             uses,
             acted: false,
             over: false,
@@ -181,7 +181,7 @@ impl Schedule {
             failed_acts: 0,
         };
         if !shortened {
-            schedule.spare_lease();
+            schedule.spare_leases();
         }
         schedule.check_uses();
         schedule.plan_act(None, chance());
@@ -191,9 +191,9 @@ impl Schedule {
     /// The next step and when it is due; nothing when there is nothing left to do.
     #[must_use]
     pub fn next(&self) -> Option<(Moment, Step)> {
-        let renewal = |subject, track: &Option<Track>| {
-            let track = track.as_ref().filter(|track| track.fixed.is_none())?;
-            Some((track.next, Step::Renew(subject, track.increment)))
+        let renewal = |(subject, track): (Subject, &Track)| {
+            let renewable = track.fixed.is_none();
+            renewable.then_some((track.next, Step::Renew(subject, track.increment)))
         };
         let deadline = self.deadline();
         let ended = matches!(
@@ -212,13 +212,9 @@ impl Schedule {
             .filter(|_| self.acted || self.failed_acts > 0)
             .map(|d| (d.at, Step::End(d)));
         // What is gone cannot be renewed, nor can what hangs on it.
-        let renewals = [
-            renewal(Subject::Token, &self.token),
-            renewal(Subject::Lease, &self.lease),
-        ];
-        let renewals = renewals
-            .into_iter()
-            .flatten()
+        let renewals = self
+            .tracks()
+            .filter_map(renewal)
             .filter(|_| !ended && !self.over);
         renewals.chain(act).chain(end).min_by_key(|(at, _)| *at)
     }
@@ -226,55 +222,52 @@ impl Schedule {
     /// The moment after which nothing can be extended, as far as is known.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        let fixed = |track: &Option<Track>| {
-            let track = track.as_ref()?;
-            track.fixed.map(|cause| Deadline {
-                at: track.expiry,
-                cause,
+        self.tracks()
+            .filter_map(|(_, track)| {
+                track.fixed.map(|cause| Deadline {
+                    at: track.expiry,
+                    cause,
+                })
             })
-        };
-        [fixed(&self.token), fixed(&self.lease)]
-            .into_iter()
-            .flatten()
             .min_by_key(|deadline| deadline.at)
     }
 
     /// When the credentials end if nothing is renewed any more; never, if absent.
     #[must_use]
     pub fn expiry(&self) -> Option<Moment> {
-        [&self.token, &self.lease]
-            .into_iter()
-            .flatten()
-            .map(|track| track.expiry)
-            .min()
+        self.tracks().map(|(_, track)| track.expiry).min()
+    }
+
+    /// Half of the time from the last grant to the end, as far as that is known.
+    #[must_use]
+    pub fn half_time(&self) -> Option<Moment> {
+        let limiting = self.tracks().map(|(_, track)| track);
+        let limiting = limiting.min_by_key(|track| track.expiry)?;
+        Some(limiting.granted_at + limiting.expiry.since(limiting.granted_at) / 2)
     }
 
     /// How long an answer to a renewal is waited for: one that hangs must leave time for others.
     #[must_use]
-    pub fn patience(&self, now: Moment) -> Duration {
+    pub fn answer_limit(&self, now: Moment) -> Duration {
         self.expiry().map_or(Duration::MAX, |expiry| {
-            (expiry.since(now) / 3).max(SHORTEST_PATIENCE)
+            (expiry.since(now) / 3).max(SHORTEST_ANSWER)
         })
     }
 
     /// How many renewals have failed since the last one that succeeded.
     #[must_use]
     pub fn failures(&self, subject: Subject) -> u32 {
-        let track = match subject {
-            Subject::Token => &self.token,
-            Subject::Lease => &self.lease,
-        };
-        track.as_ref().map_or(0, |track| track.failures)
+        let mut tracks = self.tracks();
+        let track = tracks.find(|(known, _)| *known == subject);
+        track.map_or(0, |(_, track)| track.failures)
     }
 
     /// A renewal succeeded.
     pub fn renewed(&mut self, subject: Subject, renewed: Renewed, now: Moment, chance: f64) {
         let before = self.deadline();
-        let (track, other) = match subject {
-            Subject::Token => (&mut self.token, &mut self.lease),
-            Subject::Lease => (&mut self.lease, &mut self.token),
+        let Some(track) = self.track(subject) else {
+            return;
         };
-        let Some(track) = track else { return };
         track.expiry = now + renewed.granted;
         track.granted_at = now;
         track.failures = 0;
@@ -285,15 +278,15 @@ impl Schedule {
         } else if !renewed.renewable {
             track.fixed = Some(Cause::NotRenewable(subject));
         }
-        // The other one is renewed in the same breath if its turn is near: one wake-up for both.
-        if let Some(other) = other {
-            let near = track.next.since(now) / 10;
+        // The others are renewed in the same breath if their turn is near: one wake-up for all.
+        let near = track.next.since(now) / 10;
+        for other in self.tracks_mut() {
             if other.failures == 0 && other.next > now && other.next.since(now) <= near {
                 other.next = now;
             }
         }
-        if subject == Subject::Lease {
-            self.spare_lease();
+        if subject != Subject::Token {
+            self.spare_leases();
         }
         self.plan_act(before, chance);
     }
@@ -310,7 +303,7 @@ impl Schedule {
         let Some(track) = self.track(subject) else {
             return;
         };
-        let mut delay = growing(track.failures, chance);
+        let mut delay = Backoff::PATIENT.delay(track.failures, chance);
         let left = track.expiry.since(now);
         if !left.is_zero() {
             delay = delay.min(left / 4);
@@ -343,7 +336,7 @@ impl Schedule {
     /// Time may have passed unseen, or somebody may have changed something: renew what can be
     /// renewed at once.
     pub fn look_now(&mut self, now: Moment) {
-        for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
+        for track in self.tracks_mut() {
             // What was renewed a moment ago has been looked at.
             track.next = track.next.min(now.max(track.granted_at + LOOKS_APART));
         }
@@ -361,38 +354,89 @@ impl Schedule {
 
     /// What was to be done about the deadline failed: it is tried again, each time later.
     pub fn act_failed(&mut self, now: Moment, chance: f64) {
-        let delay = growing(self.failed_acts, chance).max(SHORTEST_RETRY);
+        let delay = Backoff::PATIENT
+            .delay(self.failed_acts, chance)
+            .max(SHORTEST_RETRY);
         self.failed_acts = self.failed_acts.saturating_add(1);
         self.acted = false;
         self.act_at = Some(now + delay);
     }
 
+    /// Another schedule with the same token renews it.
+    pub fn leave_token(&mut self) {
+        if let Some(token) = &mut self.token {
+            token.next = NEVER;
+        }
+    }
+
+    fn tracks(&self) -> impl Iterator<Item = (Subject, &Track)> {
+        let token = self.token.iter().map(|track| (Subject::Token, track));
+        let leases = self.leases.iter().enumerate();
+        token.chain(
+            leases.filter_map(|(index, track)| Some((Subject::Lease(index), track.as_ref()?))),
+        )
+    }
+
+    fn tracks_mut(&mut self) -> impl Iterator<Item = &mut Track> {
+        self.token
+            .iter_mut()
+            .chain(self.leases.iter_mut().flatten())
+    }
+
+    /// What was to be done about the deadline is tried again at this moment.
+    pub fn act_again(&mut self, at: Moment) {
+        self.act_at = Some(at);
+    }
+
     fn track(&mut self, subject: Subject) -> Option<&mut Track> {
         match subject {
             Subject::Token => self.token.as_mut(),
-            Subject::Lease => self.lease.as_mut(),
+            Subject::Lease(index) => self.leases.get_mut(index)?.as_mut(),
         }
     }
 
     /// A lease that lasts as long as a token that cannot be renewed has no turn of its own any more: it ends with the token,
     /// whatever a renewal says. It is still looked at when time may have passed unseen.
-    fn spare_lease(&mut self) {
-        let (Some(token), Some(lease)) = (&self.token, &mut self.lease) else {
+    fn spare_leases(&mut self) {
+        let Some(token) = self.token.as_ref().filter(|token| token.fixed.is_some()) else {
             return;
         };
-        if token.fixed.is_some() && lease.expiry + ROUNDING >= token.expiry {
-            lease.next = NEVER;
+        for lease in self.leases.iter_mut().flatten() {
+            if lease.expiry + ROUNDING >= token.expiry {
+                lease.next = NEVER;
+            }
         }
     }
 
     /// The last uses of a counted token are not spent on renewals: with the very last one the
-    /// token and all its leases end, under the child's hands.
+    /// token and all its leases end, under the child's hands. One is kept to revoke each lease, one
+    /// for the token itself.
     fn check_uses(&mut self) {
-        if self.uses.is_some_and(|uses| uses <= RESERVED_USES) {
-            for track in [&mut self.token, &mut self.lease].into_iter().flatten() {
+        let reserved = 1 + self.leases.iter().flatten().count();
+        if self
+            .uses
+            .is_some_and(|uses| uses <= u64::try_from(reserved).unwrap_or(u64::MAX))
+        {
+            for track in self.tracks_mut() {
                 track.fixed.get_or_insert(Cause::UsesSpent);
             }
         }
+    }
+
+    /// When the child has to be told to end, so that it has ended before its credentials do: with the
+    /// time that it is given for that, but not before most of their life is used.
+    #[must_use]
+    pub fn last_call(&self, stop_timeout: Duration) -> Option<Moment> {
+        let deadline = self.deadline()?;
+        let margin = self.limiting(deadline).mul_f64(0.15);
+        Some(deadline.at - margin.min(stop_timeout + Duration::from_secs(1)))
+    }
+
+    /// How long that was granted for which ends at a deadline.
+    fn limiting(&self, deadline: Deadline) -> Duration {
+        let mut tracks = self.tracks();
+        let limiting = tracks.find(|(_, track)| track.expiry == deadline.at);
+        limiting.map_or(Duration::ZERO, |(_, track)| track.increment)
     }
 
     /// Chooses when to act, when there is a deadline that was not there `before`: well ahead of
@@ -402,11 +446,7 @@ impl Schedule {
         let Some(found) = deadline.filter(|_| deadline != before) else {
             return;
         };
-        let limiting = [&self.token, &self.lease]
-            .into_iter()
-            .flatten()
-            .find(|track| track.expiry == found.at);
-        let whole = limiting.map_or(Duration::ZERO, |track| track.increment);
+        let whole = self.limiting(found);
         let act_at = found.at - whole.mul_f64(0.2 + 0.1 * chance);
         // A deadline that comes nearer is acted on again, unless that is already on its way.
         let sooner = self.act_at.is_none_or(|known| act_at < known);
@@ -435,15 +475,6 @@ impl Track {
 fn until_renewal(duration: Duration, chance: f64) -> Duration {
     let grace = duration.mul_f64(0.1 + 0.1 * chance);
     duration.mul_f64(2.0 / 3.0) + grace / 3
-}
-
-/// A wait that doubles up to a bound, between a half of it and the whole.
-#[must_use]
-pub fn growing(failures: u32, chance: f64) -> Duration {
-    let bound = FIRST_RETRY
-        .saturating_mul(1 << failures.min(16))
-        .min(LONGEST_RETRY);
-    bound.mul_f64(0.5 + 0.5 * chance)
 }
 
 /// How long the server's `Retry-After` is honoured: it must not keep us from trying again while

@@ -19,7 +19,7 @@ fn grant(seconds: u64) -> Grant {
 fn schedule(token: u64, lease: u64) -> Schedule {
     Schedule::new(
         Some(grant(token)),
-        Some(grant(lease)),
+        &[Some(grant(lease))],
         None,
         None,
         &mut || 0.5,
@@ -38,9 +38,12 @@ fn the_first_renewal_is_at_70_to_73_percent_of_the_ttl() {
     for case in 0..10_000u64 {
         let mut random = fastrand::Rng::with_seed(case);
         let ttl = random.u64(1..1_000_000);
-        let schedule = Schedule::new(None, Some(grant(ttl)), None, None, &mut || random.f64());
+        let schedule = Schedule::new(None, &[Some(grant(ttl))], None, None, &mut || random.f64());
         let (at, step) = schedule.next().expect("a renewal");
-        assert_eq!(step, Step::Renew(Subject::Lease, Duration::from_secs(ttl)));
+        assert_eq!(
+            step,
+            Step::Renew(Subject::Lease(0), Duration::from_secs(ttl))
+        );
         let share = at.since(start()).as_secs_f64() / Duration::from_secs(ttl).as_secs_f64();
         assert!((0.699..0.734).contains(&share), "{ttl}: {share}");
     }
@@ -51,7 +54,7 @@ fn history(case: u64) -> Vec<(Moment, Step, bool)> {
     let mut random = fastrand::Rng::with_seed(case);
     let mut schedule = Schedule::new(
         random.bool().then(|| grant(random.u64(1..100_000))),
-        Some(grant(random.u64(1..100_000))),
+        &[Some(grant(random.u64(1..100_000)))],
         random.bool().then(|| random.u64(0..30)),
         random
             .bool()
@@ -150,11 +153,11 @@ fn a_renewal_is_always_tried_before_the_expiry() {
 
 #[test]
 fn delays_after_failures_double_to_a_minute_and_stay_there() {
-    let mut schedule = Schedule::new(None, Some(grant(86_400)), None, None, &mut || 0.0);
+    let mut schedule = Schedule::new(None, &[Some(grant(86_400))], None, None, &mut || 0.0);
     let mut now = schedule.next().expect("a renewal").0;
     let mut delays = Vec::new();
     for _ in 0..9 {
-        schedule.failed(Subject::Lease, None, now, 1.0);
+        schedule.failed(Subject::Lease(0), None, now, 1.0);
         let next = schedule.next().expect("a retry").0;
         delays.push(next.since(now).as_secs());
         now = next;
@@ -164,12 +167,12 @@ fn delays_after_failures_double_to_a_minute_and_stay_there() {
 
 #[test]
 fn little_time_left_means_shorter_delays_but_never_below_the_floor() {
-    let mut schedule = Schedule::new(None, Some(grant(10)), None, None, &mut || 0.0);
+    let mut schedule = Schedule::new(None, &[Some(grant(10))], None, None, &mut || 0.0);
     let expiry = start() + Duration::from_secs(10);
     let mut now = schedule.next().expect("a renewal").0;
     let mut tries = 0;
     while now < expiry {
-        schedule.failed(Subject::Lease, None, now, 1.0);
+        schedule.failed(Subject::Lease(0), None, now, 1.0);
         let next = schedule.next().expect("a retry").0;
         assert!(next.since(now) >= SHORTEST_RETRY);
         now = next;
@@ -182,10 +185,10 @@ fn little_time_left_means_shorter_delays_but_never_below_the_floor() {
 fn a_shrinking_grant_is_the_deadline_and_a_cause_is_never_lost() {
     let mut schedule = schedule(4 * 3600, 3600);
     let (at, _) = schedule.next().expect("a renewal");
-    schedule.renewed(Subject::Lease, granted(1200), at, 0.5);
+    schedule.renewed(Subject::Lease(0), granted(1200), at, 0.5);
     let deadline = Deadline {
         at: at + Duration::from_secs(1200),
-        cause: Cause::MaxTtl(Subject::Lease),
+        cause: Cause::MaxTtl(Subject::Lease(0)),
     };
     assert_eq!(schedule.deadline(), Some(deadline));
     // Acting is due 20 to 30 % of an hour before, which is 5 minutes after this renewal.
@@ -204,7 +207,7 @@ fn a_shrinking_grant_is_the_deadline_and_a_cause_is_never_lost() {
 fn rounding_is_no_deadline() {
     let mut schedule = schedule(7200, 3600);
     let (at, _) = schedule.next().expect("a renewal");
-    schedule.renewed(Subject::Lease, granted(3599), at, 0.5);
+    schedule.renewed(Subject::Lease(0), granted(3599), at, 0.5);
     assert_eq!(schedule.deadline(), None);
 }
 
@@ -218,7 +221,7 @@ fn batch_and_unrenewable_are_known_from_the_start_without_pointless_calls() {
         fixed: Some(Cause::BatchToken),
         ..grant(600)
     };
-    let schedule = Schedule::new(Some(batch), Some(lease), None, None, &mut || 0.0);
+    let schedule = Schedule::new(Some(batch), &[Some(lease)], None, None, &mut || 0.0);
     assert_eq!(
         schedule.deadline().map(|deadline| deadline.cause),
         Some(Cause::BatchToken)
@@ -231,7 +234,7 @@ fn the_last_uses_of_a_counted_token_are_never_spent_on_renewals() {
     for uses in 0..20 {
         let mut schedule = Schedule::new(
             Some(grant(60)),
-            Some(grant(60)),
+            &[Some(grant(60))],
             Some(uses),
             None,
             &mut || 0.5,
@@ -243,7 +246,7 @@ fn the_last_uses_of_a_counted_token_are_never_spent_on_renewals() {
             schedule.renewed(subject, granted(increment.as_secs()), at, 0.5);
             assert!(renewals < 100, "it ends");
         }
-        assert_eq!(renewals, uses.saturating_sub(RESERVED_USES), "{uses}");
+        assert_eq!(renewals, uses.saturating_sub(2), "{uses}");
         assert_eq!(
             schedule.deadline().map(|deadline| deadline.cause),
             Some(Cause::UsesSpent)
@@ -255,14 +258,14 @@ fn the_last_uses_of_a_counted_token_are_never_spent_on_renewals() {
 fn what_is_lost_is_acted_on_at_once_and_not_renewed() {
     let mut schedule = schedule(3600, 3600);
     let now = start() + Duration::from_secs(60);
-    schedule.fixed(Subject::Lease, Cause::Lost(Subject::Lease), now, 0.5);
+    schedule.fixed(Subject::Lease(0), Cause::Lost(Subject::Lease(0)), now, 0.5);
     let (at, step) = schedule.next().expect("time to act");
     assert!(at <= now);
     assert_eq!(
         step,
         Step::Act(Deadline {
             at: now,
-            cause: Cause::Lost(Subject::Lease)
+            cause: Cause::Lost(Subject::Lease(0))
         })
     );
     schedule.acted();
@@ -273,7 +276,7 @@ fn what_is_lost_is_acted_on_at_once_and_not_renewed() {
 fn failed_acts_are_repeated_at_growing_intervals() {
     let mut schedule = schedule(3600, 3600);
     let mut now = start();
-    schedule.fixed(Subject::Lease, Cause::Lost(Subject::Lease), now, 0.5);
+    schedule.fixed(Subject::Lease(0), Cause::Lost(Subject::Lease(0)), now, 0.5);
     let mut delays = Vec::new();
     for _ in 0..8 {
         schedule.acted();
@@ -292,7 +295,7 @@ fn the_end_is_told_also_while_new_credentials_are_asked_for_in_vain() {
         fixed: Some(Cause::BatchToken),
         ..grant(100)
     };
-    let mut schedule = Schedule::new(Some(fixed), Some(fixed), None, None, &mut || 0.5);
+    let mut schedule = Schedule::new(Some(fixed), &[Some(fixed)], None, None, &mut || 0.5);
     let (mut acts, mut ends) = (0, 0);
     for _ in 0..40 {
         let (now, step) = schedule.next().expect("another try");
@@ -315,21 +318,21 @@ fn the_end_is_told_also_while_new_credentials_are_asked_for_in_vain() {
 
 #[test]
 fn a_servers_wish_to_wait_does_not_outlast_the_lease() {
-    let mut schedule = Schedule::new(None, Some(grant(60)), None, None, &mut || 0.5);
+    let mut schedule = Schedule::new(None, &[Some(grant(60))], None, None, &mut || 0.5);
     let (now, _) = schedule.next().expect("a renewal");
-    schedule.failed(Subject::Lease, Some(HOUR * 24), now, 0.5);
+    schedule.failed(Subject::Lease(0), Some(HOUR * 24), now, 0.5);
     let (again, _) = schedule.next().expect("another try");
     assert!(again < start() + Duration::from_secs(60));
 }
 
 #[test]
 fn a_grant_of_nothing_is_the_end_and_no_loop() {
-    let mut schedule = Schedule::new(None, Some(grant(1)), None, None, &mut || 0.5);
+    let mut schedule = Schedule::new(None, &[Some(grant(1))], None, None, &mut || 0.5);
     let (now, _) = schedule.next().expect("a renewal");
-    schedule.renewed(Subject::Lease, granted(0), now, 0.5);
+    schedule.renewed(Subject::Lease(0), granted(0), now, 0.5);
     assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
-    let mut schedule = Schedule::new(None, Some(grant(1)), None, None, &mut || 0.5);
-    schedule.renewed(Subject::Lease, granted(1), now, 0.5);
+    let mut schedule = Schedule::new(None, &[Some(grant(1))], None, None, &mut || 0.5);
+    schedule.renewed(Subject::Lease(0), granted(1), now, 0.5);
     let (next, _) = schedule.next().expect("another renewal");
     assert!(next.since(now) >= SHORTEST_RETRY);
 }
@@ -339,16 +342,16 @@ fn a_shorter_lease_is_asked_for_at_once() {
     let ttl = Duration::from_secs(300);
     let mut schedule = Schedule::new(
         Some(grant(3600)),
-        Some(grant(3600)),
+        &[Some(grant(3600))],
         None,
         Some(ttl),
         &mut || 0.5,
     );
     assert_eq!(
         schedule.next(),
-        Some((start(), Step::Renew(Subject::Lease, ttl)))
+        Some((start(), Step::Renew(Subject::Lease(0), ttl)))
     );
-    schedule.renewed(Subject::Lease, granted(300), start(), 0.5);
+    schedule.renewed(Subject::Lease(0), granted(300), start(), 0.5);
     assert_eq!(schedule.deadline(), None);
     assert_eq!(schedule.expiry(), Some(start() + ttl));
 }
@@ -361,7 +364,10 @@ fn one_wake_up_serves_both_when_their_turns_are_near() {
     schedule.renewed(Subject::Token, granted(3600), at, 0.5);
     assert_eq!(
         schedule.next(),
-        Some((at, Step::Renew(Subject::Lease, Duration::from_secs(3601))))
+        Some((
+            at,
+            Step::Renew(Subject::Lease(0), Duration::from_secs(3601))
+        ))
     );
 }
 
@@ -377,7 +383,12 @@ fn looking_now_renews_everything_that_can_be() {
 fn a_deadline_that_comes_nearer_is_acted_on_again() {
     let mut schedule = schedule(7200, 3600);
     let at = |seconds| start() + Duration::from_secs(seconds);
-    schedule.fixed(Subject::Lease, Cause::MaxTtl(Subject::Lease), at(2500), 0.5);
+    schedule.fixed(
+        Subject::Lease(0),
+        Cause::MaxTtl(Subject::Lease(0)),
+        at(2500),
+        0.5,
+    );
     assert!(matches!(schedule.next(), Some((_, Step::Act(found))) if found.at == at(3600)));
     schedule.acted();
     // Somebody revokes the token.
@@ -398,10 +409,10 @@ fn a_deadline_that_comes_nearer_is_acted_on_again() {
 fn an_answer_that_hangs_leaves_time_for_another_try() {
     let schedule = schedule(7200, 3600);
     let at = |seconds| start() + Duration::from_secs(seconds);
-    assert_eq!(schedule.patience(at(2400)), Duration::from_secs(400));
-    assert_eq!(schedule.patience(at(3599)), Duration::from_secs(1));
+    assert_eq!(schedule.answer_limit(at(2400)), Duration::from_secs(400));
+    assert_eq!(schedule.answer_limit(at(3599)), Duration::from_secs(1));
     assert_eq!(
-        schedule.patience(at(4000)),
+        schedule.answer_limit(at(4000)),
         Duration::from_secs(1),
         "past the end"
     );
@@ -410,15 +421,8 @@ fn an_answer_that_hangs_leaves_time_for_another_try() {
 #[test]
 fn chance_spreads_every_wait() {
     let seconds = Duration::from_secs;
-    for failures in 0..10 {
-        assert_eq!(
-            growing(failures, 1.0),
-            2 * growing(failures, 0.0),
-            "{failures}"
-        );
-    }
-    let lease = |chance: f64| Schedule::new(None, Some(grant(1000)), None, None, &mut || chance);
-    let token = |chance: f64| Schedule::new(Some(grant(1000)), None, None, None, &mut || chance);
+    let lease = |chance: f64| Schedule::new(None, &[Some(grant(1000))], None, None, &mut || chance);
+    let token = |chance: f64| Schedule::new(Some(grant(1000)), &[], None, None, &mut || chance);
     for make in [&lease as &dyn Fn(f64) -> Schedule, &token] {
         let first = |chance| make(chance).next().expect("a renewal").0.since(start());
         assert_eq!(first(0.0).as_secs(), 700);
@@ -427,7 +431,7 @@ fn chance_spreads_every_wait() {
     // The next renewal is spread anew.
     let second = |chance| {
         let mut schedule = lease(0.0);
-        schedule.renewed(Subject::Lease, granted(1000), start(), chance);
+        schedule.renewed(Subject::Lease(0), granted(1000), start(), chance);
         schedule.next().expect("a renewal").0.since(start())
     };
     assert_eq!(second(0.0).as_secs(), 700);
@@ -439,23 +443,23 @@ fn chance_spreads_every_wait() {
             fixed: Some(Cause::BatchToken),
             ..grant(1000)
         };
-        Schedule::new(Some(batch), None, None, None, &mut || chance)
+        Schedule::new(Some(batch), &[], None, None, &mut || chance)
     };
     let shrunk = |chance| {
-        let mut schedule = Schedule::new(None, Some(grant(1000)), None, None, &mut || 0.0);
+        let mut schedule = Schedule::new(None, &[Some(grant(1000))], None, None, &mut || 0.0);
         let now = start() + seconds(500);
-        schedule.renewed(Subject::Lease, granted(500), now, chance);
+        schedule.renewed(Subject::Lease(0), granted(500), now, chance);
         schedule
     };
     let refused = |chance| {
         let mut schedule = lease(0.0);
-        let cause = Cause::Denied(Subject::Lease);
-        schedule.fixed(Subject::Lease, cause, start() + seconds(500), chance);
+        let cause = Cause::Denied(Subject::Lease(0));
+        schedule.fixed(Subject::Lease(0), cause, start() + seconds(500), chance);
         schedule
     };
     let spent = |chance| {
-        let uses = Some(RESERVED_USES + 1);
-        let mut schedule = Schedule::new(None, Some(grant(1000)), uses, None, &mut || 0.0);
+        let uses = Some(2 + 1);
+        let mut schedule = Schedule::new(None, &[Some(grant(1000))], uses, None, &mut || 0.0);
         schedule.used_token(chance);
         schedule
     };
@@ -477,7 +481,7 @@ fn chance_spreads_every_wait() {
     // So are the waits after failures.
     let again = |chance| {
         let mut schedule = lease(0.0);
-        schedule.failed(Subject::Lease, None, start(), chance);
+        schedule.failed(Subject::Lease(0), None, start(), chance);
         schedule.next().expect("a retry").0.since(start())
     };
     assert_eq!(again(1.0), 2 * again(0.0));
@@ -493,7 +497,7 @@ fn chance_spreads_every_wait() {
 #[test]
 fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
     let now = start() + Duration::from_secs(60);
-    for subject in [Subject::Lease, Subject::Token] {
+    for subject in [Subject::Lease(0), Subject::Token] {
         for wish in [3, 30, 300] {
             let wish = Duration::from_secs(wish);
             let mut schedule = schedule(3600, 3600);
@@ -501,8 +505,8 @@ fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
             // The other one is not held up.
             assert!(schedule.next().expect("a renewal").0 < start() + HOUR);
             let other = match subject {
-                Subject::Lease => Subject::Token,
-                Subject::Token => Subject::Lease,
+                Subject::Lease(_) => Subject::Token,
+                Subject::Token => Subject::Lease(0),
             };
             schedule.failed(other, Some(HOUR), now, 0.5);
             let (next, step) = schedule.next().expect("another try");
@@ -522,23 +526,26 @@ fn a_lease_that_ends_with_its_token_is_not_renewed_in_vain_but_looked_at() {
     };
     let ttl = Some(Duration::from_secs(60));
     for lease in [599, 600, 6000] {
-        let mut schedule = Schedule::new(batch(600), Some(grant(lease)), None, None, &mut || 0.5);
+        let mut schedule =
+            Schedule::new(batch(600), &[Some(grant(lease))], None, None, &mut || 0.5);
         assert!(matches!(schedule.next(), Some((_, Step::Act(_)))));
         schedule.acted();
         assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
         let now = start() + Duration::from_secs(60);
         schedule.look_now(now);
-        assert!(matches!(schedule.next(), Some((at, Step::Renew(Subject::Lease, _))) if at == now));
-        schedule.renewed(Subject::Lease, granted(lease), now, 0.5);
+        assert!(
+            matches!(schedule.next(), Some((at, Step::Renew(Subject::Lease(0), _))) if at == now)
+        );
+        schedule.renewed(Subject::Lease(0), granted(lease), now, 0.5);
         assert!(matches!(schedule.next(), Some((_, Step::End(_)))));
         // Unless it is to be shortened.
-        let schedule = Schedule::new(batch(600), Some(grant(lease)), None, ttl, &mut || 0.5);
+        let schedule = Schedule::new(batch(600), &[Some(grant(lease))], None, ttl, &mut || 0.5);
         assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
     }
     // One that ends before the token can be extended up to that.
-    let mut schedule = Schedule::new(batch(600), Some(grant(300)), None, None, &mut || 0.5);
+    let mut schedule = Schedule::new(batch(600), &[Some(grant(300))], None, None, &mut || 0.5);
     let (at, step) = schedule.next().expect("a renewal");
-    assert!(matches!(step, Step::Renew(Subject::Lease, _)));
-    schedule.renewed(Subject::Lease, granted(300), at, 0.5);
+    assert!(matches!(step, Step::Renew(Subject::Lease(0), _)));
+    schedule.renewed(Subject::Lease(0), granted(300), at, 0.5);
     assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
 }

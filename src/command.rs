@@ -1,0 +1,197 @@
+//! The command with its credentials: found, started, and started again with new ones.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::environment::{Environment, Inherited};
+use crate::error::Error;
+use crate::manager::{Manager, News, wording};
+use crate::render::environment;
+use crate::render::postgres::{self, Credentials};
+use crate::sensitive::Sensitive;
+use crate::settings::Config;
+use crate::supervise::{
+    Childless, Event, Saying, Supply, look_without_child, matters_without_child,
+};
+use crate::sys::clock::Moment;
+use crate::sys::program;
+use crate::sys::signals::Signals;
+use crate::sys::spawn::{self, Child, Program, SpawnError};
+
+/// The command, found and ready to be started.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What is executed.
+    path: PathBuf,
+    /// As it was given, the name it is called by first.
+    arguments: Vec<OsString>,
+}
+
+impl Invocation {
+    /// Looks for the program as a shell does, along `PATH`.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when it is not there or cannot be run.
+    pub fn find(arguments: Vec<OsString>, environment: &dyn Environment) -> Result<Self, Error> {
+        let command = arguments.first().cloned().unwrap_or_default();
+        let path = environment.variable("PATH");
+        match program::find(&command, path.as_deref()) {
+            Ok(path) => Ok(Self { path, arguments }),
+            Err(reason) => Err(Error::Program {
+                command: command.into(),
+                reason,
+            }),
+        }
+    }
+}
+
+/// The command and where its credentials come from.
+pub struct Command<'a> {
+    config: &'a Config,
+    invocation: Invocation,
+    manager: &'a mut Manager,
+    /// Whether there was a child before.
+    restarted: bool,
+    /// Whether the user was told that new credentials could not be had; later tries are for those who
+    /// look closely.
+    told: bool,
+}
+
+impl<'a> Command<'a> {
+    /// The command, not started yet.
+    pub const fn new(config: &'a Config, invocation: Invocation, manager: &'a mut Manager) -> Self {
+        Self {
+            config,
+            invocation,
+            manager,
+            restarted: false,
+            told: false,
+        }
+    }
+
+    fn program(&mut self) -> Result<Program, Error> {
+        let secrets = self.manager.take_secrets();
+        let [credentials] = secrets.as_slice() else {
+            return Err(Error::System {
+                doing: "start the command",
+                reason: "there are no credentials".to_owned(),
+            });
+        };
+        let environment = self.environment(credentials);
+        let Invocation { path, arguments } = &self.invocation;
+        Program::new(path, arguments, environment).map_err(|_| Error::Credentials {
+            path: self.config.creds.clone(),
+            problem: "a value holds a NUL".to_owned(),
+            hint: None,
+        })
+    }
+
+    fn environment(&self, credentials: &Credentials) -> Vec<(OsString, OsString)> {
+        let mut variables = postgres::variables(
+            credentials,
+            self.config.base.as_ref(),
+            self.config.set_role.as_deref(),
+            &Inherited,
+        );
+        for note in &variables.notes {
+            log::info!("{note}");
+        }
+        if let Some((id, expiry)) = self.manager.fresh_lease() {
+            let expiry = Sensitive::new(wording::wall(expiry, Moment::now()));
+            variables
+                .set
+                .push(("VAULTEXEC_LEASE_ID", Sensitive::from(id)));
+            variables.set.push(("VAULTEXEC_EXPIRES_AT", expiry));
+        }
+        let rules = &self.config.child_environment;
+        environment::build(Inherited.all(), rules, &variables.drop, &variables.set)
+    }
+}
+
+impl Supply for Command<'_> {
+    async fn next(&mut self) -> Event {
+        match self.manager.next().await {
+            News::Obtained => {
+                self.told = false;
+                Event::Acquired
+            }
+            News::NotObtained(unobtained) => {
+                let again = unobtained.again;
+                let level = if again && self.told {
+                    log::Level::Info
+                } else {
+                    log::Level::Warn
+                };
+                self.told |= again;
+                log::log!(level, event = "not_obtained"; "cannot get new credentials: {}", unobtained.words());
+                Event::NotAcquired { again }
+            }
+            News::Expiring => Event::Expiring,
+            News::LastCall => Event::LastCall,
+            News::Expired => Event::Expired,
+        }
+    }
+
+    fn look_now(&mut self) {
+        self.manager.look_now();
+    }
+
+    fn stopping(&mut self) {
+        self.manager.stopping();
+    }
+
+    fn going_on(&mut self) {
+        self.manager.going_on();
+    }
+
+    fn acquire(&mut self) {
+        self.manager.obtain();
+    }
+
+    fn retry_later(&mut self) {
+        self.manager.retry_later();
+    }
+
+    fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error> {
+        let program = self.program()?;
+        let orphaned = (!crate::sys::process::is_init()).then_some(self.config.stop_signal);
+        let when = if self.restarted {
+            Childless::Between
+        } else {
+            Childless::Before
+        };
+        let matters = |received| matters_without_child(received, when);
+        let child = loop {
+            match spawn::spawn(&program, orphaned, signals, matters) {
+                Ok(child) => break child,
+                Err(SpawnError::SignalsWait) => {
+                    if let Some(signal) = look_without_child(signals, when) {
+                        return Err(Error::Interrupted(signal));
+                    }
+                }
+                Err(SpawnError::Fork(errno)) => {
+                    return Err(Error::system("start a process", &errno.desc()));
+                }
+            }
+        };
+        self.manager.child_started(&child);
+        if std::mem::replace(&mut self.restarted, true) {
+            log::info!(event = "restarted", pid = child.pid(); "started the command again with new credentials");
+        }
+        Ok(child)
+    }
+
+    fn not_executed(&self, errno: Errno) -> Error {
+        let command = self.invocation.arguments.first().cloned();
+        Error::Exec {
+            command: command.unwrap_or_default().into(),
+            errno,
+        }
+    }
+
+    fn say(&self, saying: Saying) {
+        wording::say(saying, self.manager.deadline(), Moment::now());
+    }
+}

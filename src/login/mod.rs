@@ -1,0 +1,49 @@
+//! Logging in: a file a method, each from whatever it takes to a token.
+//!
+//! What a login reads from is read again for each login, so that a value that was delivered anew is
+//! used.
+
+mod approle;
+mod creation_path;
+mod outlook;
+mod settings;
+mod source;
+mod supply;
+mod wrapping;
+
+pub use approle::AppRole;
+pub use creation_path::CreationPath;
+pub use outlook::{CannotRepeat, Outlook};
+pub use settings::{AppRoleSettings, AuthSettings, SecretIdSettings};
+pub use source::Source;
+
+use crate::error::Error;
+use crate::ledger::NewSession;
+use crate::vault::{Client, Retry};
+
+/// A method of logging in, with what it needs to do so, and to do it again.
+#[derive(Debug)]
+pub enum Login {
+    /// A role id, and perhaps a secret id that may come response-wrapped.
+    AppRole(AppRole),
+}
+
+impl Login {
+    /// Logs in. Every call may spend a use of what it logs in with.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn log_in(&mut self, client: &Client, retry: &Retry) -> Result<NewSession, Error> {
+        match self {
+            Self::AppRole(method) => method.log_in(client, retry).await,
+        }
+    }
+
+    /// Whether another login can succeed, as far as is known.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        match self {
+            Self::AppRole(method) => method.outlook(),
+        }
+    }
+}

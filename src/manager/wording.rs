@@ -1,0 +1,238 @@
+//! What the user is told about the life of the credentials.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use super::request::Unobtained;
+use super::schedule::{Deadline, Schedule};
+use crate::error::{Error, hints};
+use crate::ledger::{Lease, Left, NewSession, Reason, Session};
+use crate::login::Outlook;
+use crate::supervise::{Refusal, Saying};
+use crate::sys::clock::Moment;
+
+/// Says what is done about the child, with what is known of the end.
+pub fn say(saying: Saying, deadline: Option<Deadline>, now: Moment) {
+    let (at, why) = deadline.map_or(
+        (String::from("an unknown time"), String::new()),
+        |deadline| (wall(deadline.at, now), format!(": {}", deadline.cause)),
+    );
+    match saying {
+        Saying::WillExpire => {
+            log::warn!(event = "expiring", expires_at = at.as_str(); "the credentials end at {at} and are not replaced{why}");
+        }
+        Saying::CannotReplace => {
+            log::warn!(event = "irreplaceable", expires_at = at.as_str(); "the credentials end at {at} and cannot be replaced{why}");
+        }
+        Saying::HaveExpired => log::warn!(event = "expired"; "the credentials have ended{why}"),
+        Saying::Restarting => {
+            log::warn!(event = "restarting"; "restarting the command with new credentials{why}");
+        }
+        Saying::Stopping => {
+            log::warn!(event = "stopping", expires_at = at.as_str(); "stopping the command, whose credentials end at {at}{why}");
+        }
+        Saying::Signalled(signal) => {
+            log::info!(event = "signalled", expires_at = at.as_str(); "sent the command {signal}, because its credentials end at {at}{why}");
+        }
+        Saying::Killing => {
+            log::warn!(event = "killing"; "the command has not ended in time and is killed");
+        }
+        Saying::Refused(refusal) => log::warn!(
+            event = "refused", hint = "give vaultexec CAP_KILL, or let the command keep its user";
+            "{}", refused(refusal)
+        ),
+    }
+}
+
+fn refused(refusal: Refusal) -> String {
+    let Refusal {
+        signal,
+        child,
+        ours,
+    } = refusal;
+    let theirs = child.map_or("another user".to_owned(), |user| format!("user {user}"));
+    format!(
+        "the command cannot be sent {signal}: it runs as {theirs}, whom vaultexec as user {ours} may not signal"
+    )
+}
+
+/// Says when credentials end, if that is known and was not `before`.
+pub fn say_end(schedule: &Schedule, before: Option<Deadline>, now: Moment) {
+    match (schedule.deadline(), schedule.expiry()) {
+        (Some(deadline), _) if Some(deadline) != before => {
+            let at = wall(deadline.at, now);
+            log::info!(event = "deadline", expires_at = at.as_str(); "the credentials end at {at}: {}", deadline.cause);
+        }
+        _ => {}
+    }
+}
+
+/// Says until when credentials are good that can be renewed.
+pub fn say_good_until(schedule: &Schedule, now: Moment) {
+    if let (None, Some(expiry)) = (schedule.deadline(), schedule.expiry()) {
+        let at = wall(expiry, now);
+        log::info!(event = "issued", expires_at = at.as_str(); "the credentials are good until {at}, and will be renewed before");
+    }
+}
+
+/// What cannot be replaced is said at the start, not at the end.
+pub fn say_outlook(outlook: &Outlook, now: Moment) {
+    let consequence =
+        "when the token cannot be renewed any more, the credentials will not be replaced";
+    match (outlook.cannot, outlook.until) {
+        (Some(reason), _) => log::info!(
+            "there can be no other login, because {reason}: {consequence}{}",
+            unless(outlook)
+        ),
+        (None, Some(until)) => log::info!(
+            "there can be no other login after {}, when the secret id ends: {consequence}{}",
+            wall(until, now),
+            unless(outlook)
+        ),
+        (None, None) => {}
+    }
+}
+
+/// Warns at half-time that there will be an end.
+pub fn warn_of_end(schedule: &Schedule, outlook: &Outlook, now: Moment) {
+    let Some(expiry) = schedule.expiry() else {
+        return;
+    };
+    let Err(reason) = outlook.allows(expiry) else {
+        return;
+    };
+    let at = wall(expiry, now);
+    let end = match schedule.deadline() {
+        Some(_) => format!("the credentials end at {at}"),
+        None => format!("the credentials end at {at} unless they can still be renewed"),
+    };
+    log::warn!(event = "irreplaceable", expires_at = at.as_str(); "{end}, and cannot be replaced: by then {reason}{}", unless(outlook));
+}
+
+fn unless(outlook: &Outlook) -> String {
+    let source = outlook.source.as_ref();
+    source.map_or_else(String::new, |path| {
+        format!(", unless a new one is delivered into {path}")
+    })
+}
+
+/// A read of credentials is made again with another login.
+pub fn say_login_again(level: log::Level, unobtained: &Unobtained, left: Duration) {
+    let why = match &unobtained.error {
+        Error::Server { doing, failure, .. } => format!("cannot {doing} yet: {failure}"),
+        error => error.to_string(),
+    };
+    let seconds = left.as_secs().max(1);
+    log::log!(level, event = "retry"; "{why}; trying again for {seconds} s, with a new login");
+}
+
+/// What a login has brought.
+pub fn life(session: &NewSession) -> String {
+    let kind = if session.batch {
+        " with a batch token"
+    } else {
+        ""
+    };
+    let duration = if session.duration.is_zero() {
+        String::new()
+    } else {
+        let duration = humantime::format_duration(session.duration);
+        format!("; the token lives for {duration}")
+    };
+    let uses = session.uses.map_or_else(String::new, |uses| {
+        format!("; {uses} calls can be made with it")
+    });
+    format!("{kind}{duration}{uses}")
+}
+
+/// The policy does not allow what `--strict-revoke` insists on.
+pub fn not_revocable(path: &str) -> Unobtained {
+    Unobtained::now(Error::Credentials {
+        path: path.to_owned(),
+        problem: "the policy allows no revocation that the engine would confirm, which --strict-revoke asks for".to_owned(),
+        hint: Some(hints::revocation(&format!("{path}/x"))),
+    })
+}
+
+/// Whether the policy allows what `--strict-revoke` insists on is not known.
+pub fn rights_unknown(path: &str) -> Unobtained {
+    Unobtained::now(Error::Credentials {
+        path: path.to_owned(),
+        problem: "the server does not say whether the policy allows to revoke leases, which --strict-revoke asks for".to_owned(),
+        hint: Some(hints::needed_line("sys/capabilities-self", "update")),
+    })
+}
+
+/// Says what could not be revoked, why, and how long it stays. `goes_on` says whether another process
+/// goes on with it.
+pub fn say_what_is_left(left: &[Left], goes_on: bool, now: Moment) {
+    for left in left {
+        let id = left.lease_id.as_deref().unwrap_or_default();
+        let mut message = format!(
+            "{} could not be revoked: {}; {}",
+            left.what,
+            left.verdict,
+            end(left, now)
+        );
+        if goes_on {
+            // Writing to a string cannot fail.
+            let _written = write!(
+                message,
+                ". A process in the background goes on trying for up to ten minutes"
+            );
+        }
+        match &left.hint {
+            Some(hint) => {
+                log::warn!(event = "left", lease_id = id, hint = hint.as_str(); "{message}");
+            }
+            None => log::warn!(event = "left", lease_id = id; "{message}"),
+        }
+    }
+}
+
+/// Says what was replaced, could not be revoked, and stays.
+pub fn say_what_stays(session: &Session, lease: &Lease, now: Moment) {
+    let left = session.left_lease(lease);
+    let id = lease.id.as_str();
+    // What the policy forbids is no surprise; what is still there at the end of the run is told then.
+    let policy = lease.revocation.was_refused(Reason::Policy) || session.forbids(lease);
+    let level = if policy {
+        log::Level::Info
+    } else {
+        log::Level::Warn
+    };
+    log::log!(
+        level, event = "left", lease_id = id;
+        "the lease {id} of the command's last run could not be revoked: {}; {}", left.verdict, end(&left, now)
+    );
+}
+
+/// When something that is left ends.
+pub fn end(left: &Left, now: Moment) -> String {
+    match left.expiry {
+        Some(expiry) if left.role_stays => format!(
+            "the role stays in the database, and only its password ends, at {}",
+            wall(expiry, now)
+        ),
+        None => "it does not end by itself".to_owned(),
+        Some(expiry) if expiry > now => format!("it ends by itself at {}", wall(expiry, now)),
+        Some(expiry) => format!("its time was over at {}", wall(expiry, now)),
+    }
+}
+
+/// A moment on the wall clock, in UTC.
+#[must_use]
+pub fn wall(moment: Moment, now: Moment) -> String {
+    let stamp = humantime::format_rfc3339_seconds(moment.to_wall(now, SystemTime::now()));
+    let mut text = String::new();
+    // A year of more than four digits has no such form.
+    match write!(text, "{stamp}") {
+        Ok(()) => text,
+        Err(_) => "a time after the year 9999".to_owned(),
+    }
+}
+
+/// A duration in whole seconds.
+pub fn short(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
