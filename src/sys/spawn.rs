@@ -198,7 +198,7 @@ pub fn spawn(
     drop(failure_writer);
     drop(ready_writer);
     if birth.own_group {
-        until_ready(ready_reader);
+        until_ready(&ready_reader);
     }
     drop(blocked);
     let pid = child.as_raw();
@@ -211,7 +211,7 @@ pub fn spawn(
 
 /// Waits until the child has left the group and discarded what it got there: a signal that is passed on
 /// before would be discarded with it. That is a matter of microseconds, unless somebody stops it.
-fn until_ready(ready: OwnedFd) {
+fn until_ready(ready: &OwnedFd) {
     let longest = PollTimeout::from(1000u16);
     // Its byte, or its end.
     let _heard = poll(
