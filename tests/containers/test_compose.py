@@ -30,7 +30,9 @@ class Compose(Case):
 
     def compose(self, *words, **options):
         env = {**os.environ, **self.ports, "VAULT_IMAGE": f"{PREFIX}/vault", "POSTGRES_IMAGE": f"{PREFIX}/postgres",
-               "RUST_IMAGE": f"{PREFIX}/rust", "RUN_IMAGE": f"{PREFIX}/base", **options.pop("env", {})}
+               "RUST_IMAGE": f"{PREFIX}/rust", "RUN_IMAGE": f"{PREFIX}/base",
+               # As the images were made: else all of it is compiled once more.
+               "REVISION": command("git", "-C", ROOT, "rev-parse", "HEAD").stdout.strip(), **options.pop("env", {})}
         return command(*self.tool, *self.files, *words, env=env, timeout=300, **options)
 
     def app_says(self, text, times=1):
