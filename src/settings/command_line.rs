@@ -2,9 +2,10 @@
 //! same messages, all of them together.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 
-use lexopt::{Arg, Parser};
+use clap::builder::ValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::nearest::nearest;
 use super::row::{Form, Setting};
@@ -74,50 +75,106 @@ impl Flags {
 /// # Errors
 /// What is wrong with it; never a value.
 pub fn parse(arguments: Vec<OsString>) -> Result<(Call, Flags), String> {
-    let mut parser = Parser::from_iter(arguments);
-    let mut flags = Flags::default();
-    let mut positional = Vec::new();
-    loop {
-        if let Some(command) = after_dashes(&mut parser) {
-            return Ok((call(&positional, command, &flags)?, flags));
-        }
-        let Some(argument) = parser.next().map_err(|error| lexical(&error))? else {
-            return Ok((call(&positional, Vec::new(), &flags)?, flags));
-        };
-        let (setting, option) = match argument {
-            Arg::Long(name) => (long(name)?, format!("--{name}")),
-            Arg::Short(letter) => (short(letter)?, format!("-{letter}")),
-            Arg::Value(word) => {
-                if positional.is_empty() && subcommand(&word).is_none() {
-                    let more = parser
-                        .raw_args()
-                        .is_ok_and(|mut rest| rest.next().is_some());
-                    return Err(without_dashes(&word, more, &flags));
-                }
-                positional.push(word);
-                continue;
+    let mut arguments = arguments.into_iter();
+    // What stands after `--` is the command's, byte for byte.
+    let ours: Vec<OsString> = arguments.by_ref().take_while(|word| word != "--").collect();
+    let command: Vec<OsString> = arguments.collect();
+    let matches = match grammar().try_get_matches_from(&ours) {
+        Ok(matches) => matches,
+        Err(error) => return Err(explain(&error, &ours)),
+    };
+    let flags = Flags::given(&matches);
+    if let Some(text) = flags.text() {
+        return Ok((Call::Print(text), flags));
+    }
+    if let Some((setting, _)) = flags.twice() {
+        return Err(format!("{} is given twice: give it once", option(setting)));
+    }
+    let words = words(&matches);
+    if let Some(word) = words.first().filter(|word| subcommand(word).is_none()) {
+        let more = words.len() > 1 || !command.is_empty();
+        return Err(without_dashes(word, more, &flags));
+    }
+    Ok((call(&words, command, &flags)?, flags))
+}
+
+/// The options of the table, and words; help, usage and messages are made elsewhere, of the table too.
+fn grammar() -> Command {
+    let options = ALL.iter().filter_map(|setting| {
+        let id = id(setting)?;
+        let takes_none = matches!(setting.form, Form::Switch | Form::Count | Form::Print(_));
+        let argument = Arg::new(id)
+            .long(setting.flag)
+            .short(setting.short)
+            .action(if takes_none {
+                ArgAction::Count
+            } else {
+                ArgAction::Append
+            });
+        Some(if takes_none {
+            argument
+        } else {
+            argument.value_parser(ValueParser::os_string())
+        })
+    });
+    let words = Arg::new(WORDS)
+        .action(ArgAction::Append)
+        .value_parser(ValueParser::os_string());
+    Command::new("vaultexec")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(options)
+        .arg(words)
+}
+
+/// What the parser calls an option: one that has only a letter has nothing else of its own.
+fn id(setting: &Setting) -> Option<&'static str> {
+    setting.flag.or(setting.short.map(|_| setting.help))
+}
+
+/// What is neither an option nor a value of one.
+const WORDS: &str = "WORDS";
+
+fn words(matches: &ArgMatches) -> Vec<OsString> {
+    let words = matches.get_many::<OsString>(WORDS);
+    words.into_iter().flatten().cloned().collect()
+}
+
+impl Flags {
+    fn given(matches: &ArgMatches) -> Self {
+        let mut flags = Vec::new();
+        for setting in ALL {
+            let Some(id) = id(setting) else { continue };
+            if matches!(setting.form, Form::Switch | Form::Count | Form::Print(_)) {
+                let count = matches.get_count(id);
+                flags.extend((0..count).map(|_| (*setting, OsString::from("true"))));
+            } else {
+                let values = matches.get_many::<OsString>(id).into_iter().flatten();
+                flags.extend(values.map(|value| (*setting, value.clone())));
             }
-        };
-        let value = match setting.form {
-            Form::Print(text) => return Ok((Call::Print(text()), flags)),
-            Form::Switch | Form::Count => OsString::from("true"),
-            _ => value(&mut parser, &option)?,
-        };
-        let again = flags.values(setting).next().is_some();
-        if again && !matches!(setting.form, Form::List(_) | Form::Count) {
-            return Err(format!("{option} is given twice: give it once"));
         }
-        flags.0.push((setting, value));
+        Self(flags)
+    }
+
+    /// A text that is to be printed, whatever else is there.
+    fn text(&self) -> Option<String> {
+        self.0.iter().find_map(|(setting, _)| match setting.form {
+            Form::Print(text) => Some(text()),
+            _ => None,
+        })
+    }
+
+    /// The first option that is there again and may not be.
+    fn twice(&self) -> Option<&(&'static Setting, OsString)> {
+        self.0.iter().find(|(setting, _)| {
+            let once = !matches!(setting.form, Form::List(_) | Form::Count);
+            once && self.values(setting).count() > 1
+        })
     }
 }
 
-/// What stands after `--`, byte for byte, if that is what comes next.
-fn after_dashes(parser: &mut Parser) -> Option<Vec<OsString>> {
-    let rest = parser.try_raw_args()?;
-    if rest.peek()? != "--" {
-        return None;
-    }
-    Some(rest.skip(1).collect())
+fn option(setting: &Setting) -> String {
+    format!("--{}", setting.flag.unwrap_or_default())
 }
 
 /// The subcommand that stands before any `--`, else COMMAND.
@@ -165,55 +222,48 @@ fn without_dashes(word: &OsStr, more: bool, flags: &Flags) -> String {
     }
 }
 
-/// The value of a flag. A value that begins with a dash needs `=`: without it, it is the next flag.
-fn value(parser: &mut Parser, option: &str) -> Result<OsString, String> {
-    if let Some(value) = parser.optional_value() {
-        return Ok(value);
+/// The parser's errors in our own words, without the value, which may be a secret.
+fn explain(error: &clap::Error, ours: &[OsString]) -> String {
+    let named = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(named)) => named.as_str(),
+        _ => "",
+    };
+    // As in `--creds <PATH>`, or `-v...`.
+    let option = named.split([' ', '.']).next().unwrap_or(named);
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown(option, ours),
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
+            format!("the value of {option} is missing")
+        }
+        ErrorKind::TooManyValues => format!("{option} takes no value"),
+        _ => "an option is not text in UTF-8".to_owned(),
     }
-    let next = parser.try_raw_args();
-    let next = next.and_then(|rest| rest.peek().map(OsStr::to_owned));
-    if next.is_none_or(|next| next.as_bytes().starts_with(b"-") && next != "-") {
-        return Err(format!("the value of {option} is missing"));
-    }
-    parser.value().map_err(|error| lexical(&error))
 }
 
-fn long(name: &str) -> Result<&'static Setting, String> {
-    if let Some(setting) = ALL.iter().find(|setting| setting.flag == Some(name)) {
-        return Ok(setting);
+fn unknown(option: &str, ours: &[OsString]) -> String {
+    // What stands behind a word belongs to the command that somebody meant to run.
+    let all = grammar().mut_arg(WORDS, |words| words.trailing_var_arg(true).num_args(0..));
+    if let Ok(matches) = all.try_get_matches_from(ours)
+        && let [word, rest @ ..] = words(&matches).as_slice()
+        && subcommand(word).is_none()
+    {
+        return without_dashes(word, !rest.is_empty(), &Flags::given(&matches));
     }
+    let Some(name) = option.strip_prefix("--") else {
+        return format!("there is no option {option}");
+    };
     let secret = ALL
         .iter()
         .find(|setting| matches!(setting.form, Form::Secret) && setting.secret_name() == name);
     if let Some(secret) = secret {
-        return Err(format!(
+        return format!(
             "there is no option --{name}: no secret is taken from the command line, where everybody on the host \
              can read it; --{name}-file or {secret}"
-        ));
+        );
     }
-    Err(
-        match nearest(name, ALL.iter().filter_map(|setting| setting.flag)) {
-            Some(meant) => format!("there is no option --{name}; did you mean --{meant}?"),
-            None => format!("there is no option --{name}"),
-        },
-    )
-}
-
-fn short(letter: char) -> Result<&'static Setting, String> {
-    let found = ALL.iter().find(|setting| setting.short == Some(letter));
-    found
-        .copied()
-        .ok_or_else(|| format!("there is no option -{letter}"))
-}
-
-/// The parser's own errors, without the value, which may be a secret.
-fn lexical(error: &lexopt::Error) -> String {
-    match error {
-        lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
-        lexopt::Error::MissingValue {
-            option: Some(option),
-        } => format!("the value of {option} is missing"),
-        _ => "an option is not text in UTF-8".to_owned(),
+    match nearest(name, ALL.iter().filter_map(|setting| setting.flag)) {
+        Some(meant) => format!("there is no option --{name}; did you mean --{meant}?"),
+        None => format!("there is no option --{name}"),
     }
 }
 
