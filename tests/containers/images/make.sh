@@ -10,7 +10,15 @@ here=$root/tests/containers/images
 work=$root/target/containers
 prefix=vaultexec-test
 
-remove() { docker images --quiet "$prefix/*" | sort -u | xargs -r docker rmi --force >/dev/null; }
+# By their label, which images inherit: also those that a later build has taken the name from. Children go before parents.
+remove() {
+    local tries=20
+    while [ "$tries" -gt 0 ] && [ -n "$(docker images --all --quiet --filter "label=$prefix")" ]; do
+        docker images --all --quiet --filter "label=$prefix" | sort -u | xargs -r docker rmi --force >/dev/null 2>&1 || true
+        tries=$((tries - 1))
+    done
+    [ "$tries" -gt 0 ] || fail "images with the label $prefix cannot be removed"
+}
 
 has() { docker image inspect "$prefix/$1" >/dev/null 2>&1; }
 
@@ -18,7 +26,7 @@ has() { docker image inspect "$prefix/$1" >/dev/null 2>&1; }
 image() {
     local name=$1 folder=$2
     shift 2
-    docker build --tag "$prefix/$name" "$@" "$folder" >"$work/$name.log" 2>&1 || { tail -n 30 "$work/$name.log" >&2; fail "cannot build $prefix/$name"; }
+    docker build --tag "$prefix/$name" --label "$prefix=" "$@" "$folder" >"$work/$name.log" 2>&1 || { tail -n 30 "$work/$name.log" >&2; fail "cannot build $prefix/$name"; }
 }
 
 base() {
@@ -32,7 +40,7 @@ base() {
         mv "$work/base.part" "$work/base.tar"
         as_root rm -rf "$work/base"
     fi
-    docker import "$work/base.tar" "$prefix/base" >/dev/null
+    docker import --change "LABEL $prefix=" "$work/base.tar" "$prefix/base" >/dev/null
 }
 
 # `context NAME FILE…`: a build context of the image's own files, and others, hard links where that can be.
