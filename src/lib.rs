@@ -21,6 +21,8 @@ mod environment;
 mod settings;
 
 #[forbid(unsafe_code)]
+mod check;
+mod colour;
 mod command;
 #[forbid(unsafe_code)]
 mod companion;

@@ -139,7 +139,7 @@ fn json(level: Level, message: &str, fields: Fields, now: SystemTime) -> String 
 
 /// The text with everything made visible that a terminal would obey, or that makes a line read
 /// differently.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if is_hostile(character) {

@@ -8,12 +8,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::check::{self, Check, Finding, Report, Step, Subject};
 use crate::command::{Command, Invocation};
 use crate::companion::Companion;
 use crate::environment::{self, Inherited};
 use crate::error::{Error, Problem};
 use crate::exit::{self, Exit};
-use crate::ledger::Left;
+use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
 use crate::login::Login;
 use crate::manager::{Manager, Rules as ManagerRules};
@@ -41,6 +42,7 @@ pub fn run() -> Exit {
     settings::logging(&lookup).start();
     let done = match call {
         Call::Run(command) => start(lookup, command),
+        Call::Check(command) => check_run(lookup, command),
         Call::PrintConfig => print_config(lookup),
         Call::Print(text) => Ok(print(&text)),
     };
@@ -66,14 +68,18 @@ fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     // From here on there are secrets in memory, and soon more threads.
     let companion = Companion::start(&config)
         .map_err(|error| Error::system("start the companion process", &error))?;
-    let client = Client::new(&config.vault)
-        .map_err(|words| Error::Config(vec![Problem::new("the server's settings", words)]))?;
+    let client = new_client(&config)?;
     let runtime = event_loop().map_err(|error| Error::system("start the event loop", &error))?;
     let work = obtain_run_and_clean_up(&config, invocation, companion, client);
     let exit = LocalSet::new().block_on(&runtime, work);
     // A look-up of a name that still hangs is not waited for.
     runtime.shutdown_background();
     exit
+}
+
+fn new_client(config: &Config) -> Result<Client, Error> {
+    Client::new(&config.vault)
+        .map_err(|words| Error::Config(vec![Problem::new("the server's settings", words)]))
 }
 
 /// One thread: the kernel watches the thread that starts the child, and nothing here is worth a
@@ -124,6 +130,81 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, E
         settings.read(again)
     };
     read.map_err(Error::Config)
+}
+
+/// Looks at everything that a run would need, and says so.
+fn check_run(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
+    let settings = settings::check(&lookup);
+    let mut report = Report::new(settings.format);
+    let config = match gather(lookup) {
+        Ok(config) => config,
+        Err(Error::Config(problems)) => {
+            check::say_problems(&mut report, &problems);
+            report.conclude();
+            return Ok(Exit::Code(exit::FAILURE));
+        }
+        Err(other) => return Err(other),
+    };
+    // The run will want its file.
+    let config = Config {
+        auth: config.auth.keeping_files(),
+        ..config
+    };
+    report.say(&Step::new(
+        Subject::Settings,
+        Finding::Good,
+        "the settings are sound",
+    ));
+    if !command.is_empty() {
+        report.say(&match Invocation::find(command, &Inherited) {
+            Ok(_) => Step::new(Subject::Command, Finding::Good, "the command is there"),
+            Err(error) => Step::failed(Subject::Command, &error),
+        });
+    }
+    let client = new_client(&config)?;
+    let runtime = event_loop().map_err(|error| Error::system("start the event loop", &error))?;
+    let work = check_and_give_back(&config, settings.login, Rc::new(client), &mut report);
+    let exit = LocalSet::new().block_on(&runtime, work);
+    runtime.shutdown_background();
+    exit
+}
+
+async fn check_and_give_back(
+    config: &Config,
+    login_too: bool,
+    client: Rc<Client>,
+    report: &mut Report,
+) -> Result<Exit, Error> {
+    let mut signals =
+        Signals::install().map_err(|error| Error::system("handle signals", &error))?;
+    let mut login = match read_secrets(config, &mut signals).await {
+        Ok(login) => login,
+        Err(Error::Config(problems)) => {
+            check::say_problems(report, &problems);
+            report.conclude();
+            return Ok(Exit::Code(exit::FAILURE));
+        }
+        Err(other) => return Err(other),
+    };
+    let mut ledger = Ledger::default();
+    let (interrupt, heard) = watch::channel(None);
+    let check = Check {
+        config,
+        client: &client,
+        retry: check::retries(config, heard).until(Moment::now() + config.start_timeout),
+        login: login_too,
+    };
+    let steps = check.take_steps(&mut login, &mut ledger, report);
+    let done = supervise::interruptible(steps, &mut signals, &interrupt).await;
+    let until = Moment::now() + config.revoke_timeout;
+    let give_back = async |until| check::give_back(&client, &mut ledger, until).await;
+    supervise::bounded(give_back, until, &mut signals).await;
+    check::say_given_back(&mut ledger, report);
+    if let Startup::Interrupted(signal, _) = done {
+        return Err(Error::Interrupted(signal));
+    }
+    report.conclude();
+    Ok(Exit::Code(if report.is_bad() { exit::FAILURE } else { 0 }))
 }
 
 fn manager_rules(config: &Config) -> ManagerRules {

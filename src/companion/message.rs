@@ -95,6 +95,7 @@ mod tests {
             renewable: true,
             duration: Duration::from_secs(100),
             granted_at: Moment::now(),
+            identity: String::new(),
         }));
         let session = ledger.sessions()[0].no;
         for id in ["database/creds/x/1", "database/creds/x/2"] {

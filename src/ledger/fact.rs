@@ -26,6 +26,8 @@ pub struct NewSession {
     pub duration: Duration,
     /// When it was granted.
     pub granted_at: Moment,
+    /// For whom it is and what it may do, in words, as far as the server says so.
+    pub identity: String,
 }
 
 /// A lease that was granted.

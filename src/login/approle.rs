@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::Preview;
 use super::creation_path::CreationPath;
 use super::outlook::{CannotRepeat, Outlook};
 use super::settings::{AppRoleSettings, SecretIdSettings};
@@ -14,7 +15,7 @@ use crate::error::{Error, Problem, hints};
 use crate::ledger::NewSession;
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
-use crate::vault::{Client, Failure, LoginAnswer, Retry, Token};
+use crate::vault::{Client, Failure, LoginAnswer, Retry, Token, WrappingInfo};
 
 /// AppRole, ready to log in.
 #[derive(Debug)]
@@ -102,7 +103,37 @@ impl AppRole {
             renewable: answer.renewable,
             duration: answer.lease_duration,
             granted_at: Moment::now(),
+            identity: answer.identity,
         })
+    }
+
+    /// What is known of a login before it is made.
+    pub fn preview(&self) -> Preview {
+        let wrapped = self.creation_path.is_some();
+        let plain = self.given.is_some() && !wrapped;
+        Preview {
+            path: format!("auth/{}", self.mount),
+            spends: plain.then_some("one use of the secret id, if its uses are counted"),
+            wrapped,
+        }
+    }
+
+    /// Looks the wrapping token up, if there is one that is still to be opened.
+    ///
+    /// # Errors
+    /// Why it would not be opened.
+    pub async fn look_up(
+        &self,
+        client: &Client,
+        retry: &Retry,
+    ) -> Result<Option<WrappingInfo>, Error> {
+        let token = self.given.as_ref().and_then(Supply::value);
+        match (&self.creation_path, token) {
+            (Some(path), Some(token)) => wrapping::look_up(client, retry, token, path)
+                .await
+                .map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Whether there can be another login, as far as is known.

@@ -19,7 +19,18 @@ pub use source::Source;
 
 use crate::error::Error;
 use crate::ledger::NewSession;
-use crate::vault::{Client, Retry};
+use crate::vault::{Client, Retry, WrappingInfo};
+
+/// What is known of a login before it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// Where: `auth/approle`.
+    pub path: String,
+    /// What it would take away for good, in words.
+    pub spends: Option<&'static str>,
+    /// Whether a wrapping token would be opened, after which it is of no use to anybody.
+    pub wrapped: bool,
+}
 
 /// A method of logging in, with what it needs to do so, and to do it again.
 #[derive(Debug)]
@@ -36,6 +47,28 @@ impl Login {
     pub async fn log_in(&mut self, client: &Client, retry: &Retry) -> Result<NewSession, Error> {
         match self {
             Self::AppRole(method) => method.log_in(client, retry).await,
+        }
+    }
+
+    /// What is known of a login before it is made.
+    #[must_use]
+    pub fn preview(&self) -> Preview {
+        match self {
+            Self::AppRole(method) => method.preview(),
+        }
+    }
+
+    /// Looks the wrapping token up, if there is one, without opening it.
+    ///
+    /// # Errors
+    /// Why it would not be opened.
+    pub async fn look_up(
+        &self,
+        client: &Client,
+        retry: &Retry,
+    ) -> Result<Option<WrappingInfo>, Error> {
+        match self {
+            Self::AppRole(method) => method.look_up(client, retry).await,
         }
     }
 

@@ -21,6 +21,16 @@ impl AuthSettings {
         }
     }
 
+    /// Leaves every file where it is.
+    #[must_use]
+    pub fn keeping_files(&self) -> Self {
+        let mut kept = self.clone();
+        match &mut kept {
+            Self::AppRole(settings) => settings.remove_file = false,
+        }
+        kept
+    }
+
     /// Reads what is needed from where it is. `again` says whether there may be another login.
     ///
     /// # Errors

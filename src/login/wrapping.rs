@@ -4,7 +4,7 @@
 use super::creation_path::CreationPath;
 use crate::error::Error;
 use crate::sensitive::Sensitive;
-use crate::vault::{Client, Document, Failure, Retry};
+use crate::vault::{Client, Document, Failure, Retry, WrappingInfo};
 
 /// What is to be done when nobody can say who opened a token that should have been made at `path`.
 fn alarm(path: &CreationPath) -> String {
@@ -55,12 +55,15 @@ pub async fn open(
 }
 
 /// Looks the token up without opening it, and refuses one that was not made where it must have been.
-async fn look_up(
+///
+/// # Errors
+/// As `open`.
+pub async fn look_up(
     client: &Client,
     retry: &Retry,
     token: &Sensitive<String>,
     path: &CreationPath,
-) -> Result<(), Error> {
+) -> Result<WrappingInfo, Error> {
     let doing = "open the wrapping token";
     // A look-up spends nothing: it may be asked again, also when its answer was lost.
     let repeat = |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
@@ -71,7 +74,7 @@ async fn look_up(
         .await
         .map_err(|failure| refused(failure, Call::Lookup, path))?;
     if path.allows(&info.creation_path) {
-        return Ok(());
+        return Ok(info);
     }
     Err(Error::Wrapping {
         message: format!(

@@ -17,5 +17,6 @@ pub fn service_token(minutes: u64) -> NewSession {
         renewable: true,
         duration: Duration::from_secs(60 * minutes),
         granted_at: Moment::now(),
+        identity: String::new(),
     }
 }

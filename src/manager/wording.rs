@@ -142,7 +142,7 @@ pub fn life(session: &NewSession) -> String {
     let uses = session.uses.map_or_else(String::new, |uses| {
         format!("; {uses} calls can be made with it")
     });
-    format!("{kind}{duration}{uses}")
+    format!("{}{kind}{duration}{uses}", session.identity)
 }
 
 /// The policy does not allow what `--strict-revoke` insists on.

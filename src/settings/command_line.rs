@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::nearest::nearest;
-use super::row::{Form, Setting};
+use super::row::{Form, Group, Setting};
 use super::table::{self, ALL};
 use super::{completions, man};
 
@@ -17,6 +17,8 @@ use super::{completions, man};
 pub enum Call {
     /// COMMAND is run with credentials.
     Run(Vec<OsString>),
+    /// What a run would need is looked at, COMMAND too if there is one.
+    Check(Vec<OsString>),
     /// What holds is printed.
     PrintConfig,
     /// A text is printed, whatever the settings are.
@@ -29,25 +31,45 @@ pub struct Subcommand {
     pub name: &'static str,
     /// Its argument is one of these; without any it takes none.
     pub choices: &'static [&'static str],
+    /// How it is called, after its name.
+    pub usage: &'static str,
     /// Its line in the help.
     pub help: &'static str,
-    /// The call, made of the argument.
-    call: fn(&str) -> Call,
+    /// The call, made of the argument, or of COMMAND where there can be one.
+    make: Make,
+}
+
+/// What a subcommand's call is made of.
+enum Make {
+    /// The argument.
+    OfArgument(fn(&str) -> Call),
+    /// COMMAND, which may be left out.
+    OfCommand(fn(Vec<OsString>) -> Call),
 }
 
 /// All subcommands.
-pub static SUBCOMMANDS: [Subcommand; 2] = [
+pub static SUBCOMMANDS: [Subcommand; 3] = [
+    Subcommand {
+        name: "check",
+        choices: &[],
+        usage: "[OPTIONS] [-- COMMAND]",
+        help: "Say step by step whether a run with these options would work, and how to mend what would not; makes no \
+               database role",
+        make: Make::OfCommand(Call::Check),
+    },
     Subcommand {
         name: "completions",
         choices: &["bash", "zsh", "fish"],
+        usage: "bash|zsh|fish",
         help: "Print a script that completes options, for one of these shells",
-        call: |shell| Call::Print(completions::script(shell)),
+        make: Make::OfArgument(|shell| Call::Print(completions::script(shell))),
     },
     Subcommand {
         name: "man",
         choices: &[],
+        usage: "",
         help: "Print the manual page",
-        call: |_| Call::Print(man::page()),
+        make: Make::OfArgument(|_| Call::Print(man::page())),
     },
 ];
 
@@ -64,7 +86,7 @@ impl Flags {
 
     #[cfg(test)]
     pub fn of(arguments: &[&str]) -> Self {
-        let arguments = [&["vaultexec"], arguments, &["--", "true"]].concat();
+        let arguments = [&["vaultexec", "check"], arguments, &["--", "true"]].concat();
         let arguments = arguments.into_iter().map(OsString::from);
         parse(arguments.collect()).expect("a sound command line").1
     }
@@ -179,19 +201,40 @@ fn option(setting: &Setting) -> String {
 
 /// The subcommand that stands before any `--`, else COMMAND.
 fn call(positional: &[OsString], command: Vec<OsString>, flags: &Flags) -> Result<Call, String> {
-    let Some((given, rest)) = positional.split_first() else {
-        if flags.values(&table::PRINT_CONFIG).next().is_some() {
-            return Ok(Call::PrintConfig);
-        }
-        if command.is_empty() {
-            return Err("COMMAND is missing".to_owned());
-        }
-        return Ok(Call::Run(command));
+    let call = match positional.split_first() {
+        Some((given, rest)) => of_subcommand(given, rest, command)?,
+        None if flags.values(&table::PRINT_CONFIG).next().is_some() => Call::PrintConfig,
+        None if command.is_empty() => return Err("COMMAND is missing".to_owned()),
+        None => Call::Run(command),
     };
+    let of_check = table::ALL
+        .iter()
+        .find(|setting| setting.group == Group::Check && flags.values(setting).next().is_some());
+    match (&call, of_check) {
+        (Call::Run(_) | Call::PrintConfig, Some(setting)) => {
+            Err(format!("{setting} goes with vaultexec check only"))
+        }
+        _ => Ok(call),
+    }
+}
+
+fn of_subcommand(given: &OsStr, rest: &[OsString], command: Vec<OsString>) -> Result<Call, String> {
     let name = given.display();
-    let Some(subcommand) = subcommand(given).filter(|_| command.is_empty()) else {
-        return Err(format!("vaultexec {name} takes no COMMAND"));
+    let Some(subcommand) = subcommand(given) else {
+        return Err(format!("there is no vaultexec {name}"));
     };
+    let make = match &subcommand.make {
+        Make::OfCommand(make) if rest.is_empty() => return Ok(make(command)),
+        Make::OfCommand(_) => {
+            return Err(format!(
+                "vaultexec {name} takes options, and -- before a COMMAND"
+            ));
+        }
+        Make::OfArgument(make) => make,
+    };
+    if !command.is_empty() {
+        return Err(format!("vaultexec {name} takes no COMMAND"));
+    }
     let choices = subcommand.choices;
     let chosen = match rest {
         [] if choices.is_empty() => "",
@@ -202,7 +245,7 @@ fn call(positional: &[OsString], command: Vec<OsString>, flags: &Flags) -> Resul
             return Err(format!("vaultexec {name} needs one of {choices}"));
         }
     };
-    Ok((subcommand.call)(chosen))
+    Ok(make(chosen))
 }
 
 fn subcommand(name: &OsStr) -> Option<&'static Subcommand> {
@@ -347,6 +390,14 @@ mod tests {
             (
                 &["completions", "tcsh"],
                 "vaultexec completions needs one of bash, zsh, fish",
+            ),
+            (
+                &["check", "psql"],
+                "vaultexec check takes options, and -- before a COMMAND",
+            ),
+            (
+                &["--no-login", "--", "psql"],
+                "--no-login goes with vaultexec check only",
             ),
             (&["man", "x"], "vaultexec man stands alone"),
             (&["man", "--", "x"], "vaultexec man takes no COMMAND"),

@@ -6,6 +6,7 @@ use super::Config;
 use super::approle::auth;
 use super::forms;
 use super::lookup::{Layer, Lookup};
+use super::row::Setting;
 use super::server::vault;
 use super::table::{
     CLEAR_ENV, CREDS, DATABASE_URL, INHERITED_DATABASE_URL, KEEP_ENV, KILL_AFTER, LEASE_TTL,
@@ -25,6 +26,7 @@ use crate::supervise::OnExpiry;
 pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Problem>> {
     let start_timeout = lookup.duration(&START_TIMEOUT).unwrap_or_default();
     logging(&lookup);
+    super::check::check(&lookup);
     let vault = vault(&lookup, start_timeout);
     let auth = auth(&lookup);
     let creds = creds(&lookup);
@@ -93,15 +95,20 @@ pub fn logging(lookup: &Lookup<'_>) -> Logging {
         (0, _) => LevelFilter::Trace,
         _ => LevelFilter::Error,
     };
-    let format = lookup.parsed(&LOG_FORMAT, |text| match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err(forms::no_choice(text, &LOG_FORMAT)),
-    });
     Logging {
         level,
-        format: format.unwrap_or(Format::Text),
+        format: format(lookup, &LOG_FORMAT),
     }
+}
+
+/// The form of what is written.
+pub fn format(lookup: &Lookup<'_>, setting: &'static Setting) -> Format {
+    let format = lookup.parsed(setting, |text| match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err(forms::no_choice(text, setting)),
+    });
+    format.unwrap_or(Format::Text)
 }
 
 fn creds(lookup: &Lookup<'_>) -> Option<String> {

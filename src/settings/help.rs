@@ -66,8 +66,7 @@ pub fn usage() -> String {
 pub fn usages() -> Vec<String> {
     let main = MAIN.to_owned();
     let others = SUBCOMMANDS.iter().map(|subcommand| {
-        let choices = subcommand.choices.join("|");
-        format!("vaultexec {} {choices}", subcommand.name)
+        format!("vaultexec {} {}", subcommand.name, subcommand.usage)
             .trim_end()
             .to_owned()
     });
@@ -134,7 +133,7 @@ pub fn full() -> String {
     }
     text += "\nOther commands:\n";
     for subcommand in &SUBCOMMANDS {
-        text += &format!("  {} {}\n", subcommand.name, subcommand.choices.join("|"));
+        text += &format!("  {} {}\n", subcommand.name, subcommand.usage);
         paragraph(&mut text, 6, subcommand.help);
     }
     text += "\nExit codes:\n";

@@ -39,11 +39,7 @@ pub fn page() -> String {
     }
     page += ".SH OTHER COMMANDS\n";
     for subcommand in &SUBCOMMANDS {
-        let name = format!(
-            "\\fB{}\\fR {}",
-            subcommand.name,
-            subcommand.choices.join("|")
-        );
+        let name = format!("\\fB{}\\fR {}", subcommand.name, text(subcommand.usage));
         item(&mut page, &name, subcommand.help);
     }
     page += ".SH EXIT STATUS\n";

@@ -4,6 +4,7 @@
 
 mod address;
 mod approle;
+mod check;
 mod command_line;
 mod completions;
 mod file;
@@ -20,6 +21,7 @@ mod row;
 mod server;
 mod table;
 
+pub use check::check;
 pub use command_line::{Call, Flags, parse};
 pub use gather::{gather, logging};
 pub use help::usage;

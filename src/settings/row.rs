@@ -79,18 +79,21 @@ pub enum Group {
     Command,
     /// Before the command's start and after its end.
     StartAndEnd,
+    /// What goes with `vaultexec check` alone.
+    Check,
     /// What is logged, and the settings themselves.
     Messages,
 }
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Server,
         Self::Login,
         Self::Credentials,
         Self::Command,
         Self::StartAndEnd,
+        Self::Check,
         Self::Messages,
     ];
 
@@ -103,6 +106,7 @@ impl Group {
             Self::Credentials => "Credentials",
             Self::Command => "Command",
             Self::StartAndEnd => "Start and end",
+            Self::Check => "Only for vaultexec check",
             Self::Messages => "Messages and settings",
         }
     }

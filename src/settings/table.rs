@@ -137,6 +137,12 @@ table! {
         STRICT_REVOKE = flag("strict-revoke", Switch).variable("VAULTEXEC_STRICT_REVOKE")
             .help("Exit 125 when the command succeeded and its lease could not be revoked");
     }
+    Check {
+        NO_LOGIN = flag("no-login", Switch)
+            .help("Leave the login out, which takes a use of a counted secret id, and what needs a token");
+        FORMAT = flag("format", Choice("FORMAT", &["text", "json"])).default("text")
+            .help("What it prints; json is one object a line");
+    }
     Messages {
         LOG_LEVEL = flag("log-level", Choice("LEVEL", &["error", "warn", "info", "debug", "trace"])).variable("VAULTEXEC_LOG_LEVEL").default("warn")
             .help("What is logged, on standard error");

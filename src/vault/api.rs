@@ -1,6 +1,6 @@
 //! The calls of the API that vaultexec makes, and their answers, in the API's own words.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,6 +29,19 @@ pub struct LoginAnswer {
     pub batch: bool,
     /// How many calls can be made with it, if they are counted. The last one ends it.
     pub num_uses: Option<u64>,
+    /// For whom it is and what it may do, in words, as far as the server says so.
+    pub identity: String,
+}
+
+/// What a server says of itself to anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealStatus {
+    /// Whether it was ever initialised.
+    pub initialized: bool,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Its version; empty where it keeps that to itself.
+    pub version: String,
 }
 
 /// What a wrapping token says of itself without being opened.
@@ -36,6 +49,8 @@ pub struct LoginAnswer {
 pub struct WrappingInfo {
     /// The API's path whose answer was wrapped.
     pub creation_path: String,
+    /// When it ends, if the server says so.
+    pub until: Option<SystemTime>,
 }
 
 /// The answer to a read of credentials.
@@ -69,6 +84,33 @@ pub enum Revoked {
 }
 
 impl Client {
+    /// Asks every address, with its name, for its seal status.
+    pub async fn seal_statuses(
+        &self,
+        limit: Duration,
+    ) -> Vec<(String, Result<SealStatus, Failure>)> {
+        let request = Request {
+            method: Method::GET,
+            path: "sys/seal-status",
+            token: None,
+            body: None,
+            kind: Kind::Repeatable,
+            limit,
+        };
+        let answers = self.ask_each(&request).await.into_iter();
+        let status = |answer: Answer| {
+            let document = &answer.document;
+            Ok(SealStatus {
+                initialized: document.flag("initialized")?,
+                sealed: document.flag("sealed")?,
+                version: document.text_or_empty("version")?.to_owned(),
+            })
+        };
+        answers
+            .map(|(name, answer)| (name, answer.and_then(status)))
+            .collect()
+    }
+
     /// Logs in at a path of an auth mount. Spends a use of a counted secret id before the answer is written.
     ///
     /// # Errors
@@ -115,6 +157,7 @@ impl Client {
                 renewable,
                 batch,
                 num_uses: (num_uses > 0).then_some(num_uses),
+                identity: identity(document),
             }),
             Err(failure) => {
                 // A token exists: what is wrong with the rest must not lose it.
@@ -143,8 +186,15 @@ impl Client {
                 limit,
             )
             .await?;
+        let document = &answer.document;
+        let created = document.text_or_empty("data.creation_time").ok();
+        let created = created.and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+        let lives = document.seconds("data.creation_ttl").ok();
         Ok(WrappingInfo {
-            creation_path: answer.document.text("data.creation_path")?.to_owned(),
+            creation_path: document.text("data.creation_path")?.to_owned(),
+            until: created
+                .zip(lives)
+                .and_then(|(created, lives)| created.checked_add(lives)),
         })
     }
 
@@ -284,16 +334,33 @@ impl Client {
         token: &Sensitive<String>,
         limit: Duration,
     ) -> Result<Vec<bool>, Failure> {
+        let all = self.capabilities(paths, token, limit).await?;
+        Ok(all
+            .iter()
+            .map(|capabilities| allow(capabilities, "update"))
+            .collect())
+    }
+
+    /// For each path, what the token may do there.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn capabilities(
+        &self,
+        paths: &[String],
+        token: &Sensitive<String>,
+        limit: Duration,
+    ) -> Result<Vec<Vec<String>>, Failure> {
         let path = "sys/capabilities-self";
         let body = Some(json!({ "paths": paths }));
         let answer = self
             .post(path, Some(token), body, Kind::Repeatable, limit)
             .await?;
-        let allowed = |path: &String| {
+        let of = |path: &String| {
             let capabilities = answer.document.capabilities(path)?;
-            Ok(capabilities.contains(&"update") || capabilities.contains(&"root"))
+            Ok(capabilities.into_iter().map(str::to_owned).collect())
         };
-        paths.iter().map(allowed).collect()
+        paths.iter().map(of).collect()
     }
 
     /// Revokes a lease and waits for the engine to have done it, which tells whether it worked.
@@ -371,6 +438,31 @@ impl Client {
         })
         .await
     }
+}
+
+/// Whether capabilities have this one in them.
+#[must_use]
+pub fn allow(capabilities: &[String], wanted: &str) -> bool {
+    capabilities
+        .iter()
+        .any(|capability| capability == wanted || capability == "root")
+}
+
+/// For whom a token is, in words.
+fn identity(document: &Document) -> String {
+    let role = [
+        "auth.metadata.role_name",
+        "auth.metadata.role",
+        "auth.metadata.username",
+    ]
+    .into_iter()
+    .find_map(|field| document.text(field).ok());
+    let role = role.map_or_else(String::new, |role| format!(" as {role}"));
+    let policies = document.texts("auth.policies");
+    if policies.is_empty() {
+        return role;
+    }
+    format!("{role} with the policies {}", policies.join(", "))
 }
 
 fn renewed(document: &Document, duration: &str, renewable: &str) -> Result<Renewed, Failure> {

@@ -122,6 +122,20 @@ impl Client {
         Err(untrusted.unwrap_or(failure))
     }
 
+    /// Sends a request to every address once, each by itself; with the addresses' names.
+    pub(super) async fn ask_each(
+        &self,
+        request: &Request<'_>,
+    ) -> Vec<(String, Result<Answer, Failure>)> {
+        let mut answers = Vec::new();
+        for endpoint in &self.endpoints {
+            let limit = request.limit.min(self.timeout);
+            let answer = self.ask(endpoint, request, limit).await;
+            answers.push((endpoint.shown.clone(), answer));
+        }
+        answers
+    }
+
     /// Whether the node that was asked last serves requests from its own, perhaps late, copy of the
     /// storage; also where that cannot be found out.
     pub async fn may_be_behind(&self, limit: Duration) -> bool {

@@ -17,12 +17,12 @@ mod settings;
 mod tls;
 mod wording;
 
-pub use api::{LoginAnswer, Renewed, Revoked};
+pub use api::{LoginAnswer, Renewed, Revoked, SealStatus, WrappingInfo, allow};
 pub use backoff::Backoff;
 pub use client::Client;
 pub use document::Document;
 pub use failure::{Failure, TlsFailure};
 pub use request::Token;
-pub use retry::{Retries, Retry};
+pub use retry::{Interrupt, Retries, Retry};
 pub use settings::{Address, Identity, Proxy, Settings, TlsSettings, is_exempt};
 pub use tls::{certificates, check_identity};

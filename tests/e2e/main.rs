@@ -16,6 +16,7 @@
 mod addresses;
 mod bad_input;
 mod chain;
+mod check;
 mod child_environment;
 mod cluster;
 mod crashes;

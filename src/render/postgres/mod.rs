@@ -10,5 +10,5 @@ mod variables;
 
 pub use base::{Base, split_user};
 pub use credentials::Credentials;
-pub use place::misleading_variable;
+pub use place::{Place, misleading_variable};
 pub use variables::variables;

@@ -78,6 +78,43 @@ impl Place {
 }
 
 impl Place {
+    /// Every host with its port, as a client connects to it: an address given beside a name is what
+    /// counts.
+    pub fn each(&self) -> Vec<(String, String)> {
+        let address = self
+            .parameters
+            .iter()
+            .find(|(known, _)| known.name == "hostaddr");
+        let hosts = address.map(|(_, value)| value).or(self.hosts.as_ref());
+        let hosts: Vec<&str> = hosts
+            .map_or("localhost", String::as_str)
+            .split(',')
+            .collect();
+        let ports: Vec<&str> = self
+            .ports
+            .as_deref()
+            .unwrap_or_default()
+            .split(',')
+            .collect();
+        let port = |index: usize| {
+            let own = if ports.len() == 1 {
+                ports.first()
+            } else {
+                ports.get(index)
+            };
+            match own.copied().unwrap_or_default() {
+                "" => DEFAULT_PORT.to_owned(),
+                port => port.to_owned(),
+            }
+        };
+        let host = |host: &str| if host.is_empty() { "localhost" } else { host }.to_owned();
+        hosts
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| (host(name), port(index)))
+            .collect()
+    }
+
     /// Adds a role that every session changes to, to the options that are there.
     pub fn set_role(&mut self, role: &str) {
         let mut option = "-c role=".to_owned();
