@@ -11,6 +11,8 @@ mod revocations;
 
 pub use fact::{Fact, NewLease, NewSession};
 pub use left::Left;
+#[cfg(test)]
+pub use left::Verdict;
 pub use revocations::{Call, Form};
 
 use std::collections::BTreeSet;
@@ -326,3 +328,6 @@ impl Revocation {
         refusal.is_some_and(|refusal| refusal.reason == reason)
     }
 }
+
+#[cfg(test)]
+mod tests;

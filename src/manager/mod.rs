@@ -12,7 +12,7 @@ mod rights;
 mod schedule;
 mod set;
 #[cfg(test)]
-mod test_support;
+pub mod test_support;
 pub mod wording;
 
 pub use machine::{News, Rules};

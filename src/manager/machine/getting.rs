@@ -17,6 +17,11 @@ const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 impl Machine {
     pub(super) fn want(&mut self, now: Moment, chance: f64, actions: &mut Vec<Action>) {
+        if self.fresh.is_some() {
+            // They are there already, and no child has them yet.
+            actions.push(Action::Tell(News::Obtained));
+            return;
+        }
         if self.obtaining.is_some() {
             return;
         }

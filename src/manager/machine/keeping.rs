@@ -22,9 +22,8 @@ impl Machine {
         }
         self.ask_rights_once(fresh.session, actions);
         let old = self.current.replace(fresh);
-        if old.is_some() {
-            self.retire_unused(now);
-        } else if self.rules.replace {
+        self.retire_unused(now);
+        if old.is_none() && self.rules.replace {
             wording::say_outlook(&self.outlook, now);
         }
     }

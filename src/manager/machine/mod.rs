@@ -376,3 +376,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
