@@ -78,6 +78,10 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
         }
         let (without, finding) = match (facts.strict, facts.batch) {
             (true, _) => ("--strict-revoke insists on it", Finding::Bad),
+            (false, _) if facts.foreign => (
+                "without it the lease stays until it ends by itself, since the token is not revoked",
+                Finding::Drawback,
+            ),
             (false, false) => (
                 "without it the lease is revoked with its token, and nobody says whether the database dropped the role",
                 Finding::Drawback,

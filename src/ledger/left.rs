@@ -87,6 +87,8 @@ impl Session {
                 "the answer with it was lost, and its token stays".to_owned()
             } else if self.batch {
                 "the answer with it was lost, and its token is a batch token".to_owned()
+            } else if self.foreign {
+                "the answer with it was lost, and its token was handed in".to_owned()
             } else {
                 format!(
                     "the answer with it was lost, and its token could not be revoked: {verdict}"

@@ -5,17 +5,21 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Preview;
+use super::ask::{self, Ask};
 use super::creation_path::CreationPath;
 use super::outlook::{CannotRepeat, Outlook};
 use super::settings::{AppRoleSettings, SecretIdSettings};
-use super::source::{Secret, Source};
+use super::source::Source;
 use super::supply::Supply;
 use super::wrapping;
-use crate::error::{Error, Problem, hints};
+use crate::error::{Error, Problem};
 use crate::ledger::NewSession;
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
-use crate::vault::{Client, Failure, LoginAnswer, Retry, Token, WrappingInfo};
+use crate::vault::{Client, Failure, LoginAnswer, Retry, WrappingInfo};
+
+/// What may run out.
+const WHAT: &str = "the secret id";
 
 /// AppRole, ready to log in.
 #[derive(Debug)]
@@ -95,16 +99,7 @@ impl AppRole {
         let answer = answer.map_err(|failure| self.explain(failure))?;
         self.remove_file();
         self.forget();
-        Ok(NewSession {
-            token: Token::new(answer.client_token),
-            batch: answer.batch,
-            foreign: false,
-            uses: answer.num_uses,
-            renewable: answer.renewable,
-            duration: answer.lease_duration,
-            granted_at: Moment::now(),
-            identity: answer.identity,
-        })
+        Ok(ask::session(answer))
     }
 
     /// What is known of a login before it is made.
@@ -144,13 +139,14 @@ impl AppRole {
         let cannot = if self.uses == Some(0) {
             Some(CannotRepeat::UsesSpent)
         } else if self.refused {
-            Some(CannotRepeat::Refused)
+            Some(CannotRepeat::Refused(WHAT))
         } else if nothing_left {
-            Some(CannotRepeat::Gone)
+            Some(CannotRepeat::Gone(WHAT))
         } else {
             None
         };
         Outlook {
+            what: WHAT,
             cannot,
             until: self.expiry,
             source: supply.and_then(Supply::delivered_at),
@@ -175,28 +171,9 @@ impl AppRole {
             fields.insert("secret_id".to_owned(), secret_id.into());
         }
         let path = format!("auth/{}/login", self.mount);
-        let mut spent = 0u64;
-        // Failing and being started again by a supervisor would spend the same use as asking again.
-        let repeat =
-            |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
-        let answer = retry
-            .until_known(client, Failure::is_login_refused, async || {
-                retry
-                    .run(client, "log in", repeat, async || {
-                        let answer = client.login(&path, body.clone(), retry.for_once()).await;
-                        // A use is gone as soon as the server has acted, whether or not its answer came.
-                        let acted = match &answer {
-                            Ok(_) => true,
-                            Err(failure) => {
-                                failure.may_have_acted() || failure.status() == Some(500)
-                            }
-                        };
-                        spent += u64::from(acted);
-                        answer
-                    })
-                    .await
-            })
-            .await;
+        let mut ask = Ask::new(&path, &body);
+        let answer = ask.carry_out(client, retry).await;
+        let spent = ask.spent;
         self.uses = self.uses.map(|uses| uses.saturating_sub(spent));
         answer
     }
@@ -285,22 +262,12 @@ impl AppRole {
                  (--namespace, VAULT_NAMESPACE)? After five failed logins the server also answers so for some minutes \
                  (user lockout)"
             )),
-            Failure::SecondFactor => Some(format!(
-                "a program cannot answer a second factor: exempt auth/{mount} or this role from the MFA enforcement \
-                 (identity/mfa/login-enforcement)"
-            )),
-            failure if failure.is_namespace_unknown() => {
-                Some("is the namespace right (--namespace, VAULT_NAMESPACE)?".to_owned())
-            }
-            Failure::Refused { status: 404, .. } => {
-                Some(format!("there is no auth method at auth/{mount}: --auth-mount, VAULTEXEC_AUTH_MOUNT"))
-            }
             failure if failure.may_have_acted() => Some(
                 "if the secret id has a limited number of uses, some of them may be spent by now".to_owned(),
             ),
-            failure => hints::for_failure(failure),
+            _ => None,
         };
-        Error::server("log in", format!("auth/{mount}"), failure, hint)
+        ask::explain("approle", mount, failure, hint)
     }
 
     fn remove_file(&mut self) {
@@ -318,7 +285,8 @@ impl AppRole {
 }
 
 /// A role id or secret id: a bare word, of any characters; an object in JSON was meant otherwise.
-fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
+fn bare(source: &Source) -> Result<Sensitive<String>, Problem> {
+    let secret = source.read()?;
     let text = secret.expose();
     if text.starts_with('{') && crate::vault::Document::parse(text.as_bytes()).is_ok() {
         let hint = "it holds JSON; a bare value is needed, as from `vault write -field=secret_id -f \
@@ -330,7 +298,8 @@ fn bare(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
 }
 
 /// A wrapping token: bare, or in the JSON of `vault write -wrap-ttl=… -format=json`.
-fn wrapping_token(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
+fn wrapping_token(source: &Source) -> Result<Sensitive<String>, Problem> {
+    let secret = source.read()?;
     if !secret.expose().is_ascii() {
         let words = "it holds a character that no token has";
         return Err(Problem::new(source.setting(), words));

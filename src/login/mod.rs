@@ -4,11 +4,13 @@
 //! used.
 
 mod approle;
+mod ask;
 mod creation_path;
 mod outlook;
 mod settings;
 mod source;
 mod supply;
+mod token;
 mod wrapping;
 
 pub use approle::AppRole;
@@ -16,6 +18,7 @@ pub use creation_path::CreationPath;
 pub use outlook::{CannotRepeat, Outlook};
 pub use settings::{AppRoleSettings, AuthSettings, SecretIdSettings};
 pub use source::Source;
+pub use token::HandedIn;
 
 use crate::error::Error;
 use crate::ledger::NewSession;
@@ -32,11 +35,24 @@ pub struct Preview {
     pub wrapped: bool,
 }
 
+impl Preview {
+    /// A login that takes nothing away.
+    fn at(mount: &str) -> Self {
+        Self {
+            path: format!("auth/{mount}"),
+            spends: None,
+            wrapped: false,
+        }
+    }
+}
+
 /// A method of logging in, with what it needs to do so, and to do it again.
 #[derive(Debug)]
 pub enum Login {
     /// A role id, and perhaps a secret id that may come response-wrapped.
-    AppRole(AppRole),
+    AppRole(Box<AppRole>),
+    /// A token that somebody else has.
+    Token(HandedIn),
 }
 
 impl Login {
@@ -47,6 +63,7 @@ impl Login {
     pub async fn log_in(&mut self, client: &Client, retry: &Retry) -> Result<NewSession, Error> {
         match self {
             Self::AppRole(method) => method.log_in(client, retry).await,
+            Self::Token(method) => method.log_in(client, retry).await,
         }
     }
 
@@ -55,6 +72,7 @@ impl Login {
     pub fn preview(&self) -> Preview {
         match self {
             Self::AppRole(method) => method.preview(),
+            Self::Token(_) => Preview::at("token"),
         }
     }
 
@@ -69,6 +87,7 @@ impl Login {
     ) -> Result<Option<WrappingInfo>, Error> {
         match self {
             Self::AppRole(method) => method.look_up(client, retry).await,
+            Self::Token(_) => Ok(None),
         }
     }
 
@@ -77,6 +96,7 @@ impl Login {
     pub fn outlook(&self) -> Outlook {
         match self {
             Self::AppRole(method) => method.outlook(),
+            Self::Token(method) => method.outlook(),
         }
     }
 }

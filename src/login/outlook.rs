@@ -5,6 +5,8 @@ use crate::sys::clock::Moment;
 /// What is known of later logins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
+    /// What a login is made of, as in "the secret id".
+    pub what: &'static str,
     /// Why there can be none, if that is known.
     pub cannot: Option<CannotRepeat>,
     /// When what the login is made of ends.
@@ -18,12 +20,14 @@ pub struct Outlook {
 pub enum CannotRepeat {
     /// The secret id had a number of uses, and none is left.
     UsesSpent,
-    /// The secret id's time is over.
-    Expired,
-    /// The server said no to a login with it.
-    Refused,
-    /// It was given once, and is not there any more.
-    Gone,
+    /// The time of this is over.
+    Expired(&'static str),
+    /// The server said no to a login with this.
+    Refused(&'static str),
+    /// This was given once, and is not there any more.
+    Gone(&'static str),
+    /// There was no login: the token came from somebody else.
+    HandedIn,
 }
 
 impl Outlook {
@@ -34,7 +38,9 @@ impl Outlook {
     pub fn allows(&self, at: Moment) -> Result<(), CannotRepeat> {
         match self.cannot {
             Some(reason) => Err(reason),
-            None if self.until.is_some_and(|until| until <= at) => Err(CannotRepeat::Expired),
+            None if self.until.is_some_and(|until| until <= at) => {
+                Err(CannotRepeat::Expired(self.what))
+            }
             None => Ok(()),
         }
     }
@@ -48,11 +54,12 @@ impl Outlook {
 
 impl std::fmt::Display for CannotRepeat {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::UsesSpent => "the secret id has no use left",
-            Self::Expired => "the secret id has expired",
-            Self::Refused => "the server has refused the secret id",
-            Self::Gone => "the secret id is not there any more",
-        })
+        match self {
+            Self::UsesSpent => formatter.write_str("the secret id has no use left"),
+            Self::Expired(what) => write!(formatter, "{what} has expired"),
+            Self::Refused(what) => write!(formatter, "the server has refused {what}"),
+            Self::Gone(what) => write!(formatter, "{what} is not there any more"),
+            Self::HandedIn => formatter.write_str("there is only the token that was handed in"),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::creation_path::CreationPath;
 use super::source::Source;
-use super::{AppRole, Login};
+use super::{AppRole, HandedIn, Login};
 use crate::error::Problem;
 
 /// How to log in; a variant a method.
@@ -10,6 +10,8 @@ use crate::error::Problem;
 pub enum AuthSettings {
     /// AppRole.
     AppRole(AppRoleSettings),
+    /// A token that is there already.
+    Token(Source),
 }
 
 impl AuthSettings {
@@ -18,6 +20,7 @@ impl AuthSettings {
     pub fn may_block(&self) -> bool {
         match self {
             Self::AppRole(settings) => settings.may_block(),
+            Self::Token(source) => source.may_block(),
         }
     }
 
@@ -25,8 +28,8 @@ impl AuthSettings {
     #[must_use]
     pub fn keeping_files(&self) -> Self {
         let mut kept = self.clone();
-        match &mut kept {
-            Self::AppRole(settings) => settings.remove_file = false,
+        if let Self::AppRole(settings) = &mut kept {
+            settings.remove_file = false;
         }
         kept
     }
@@ -37,9 +40,16 @@ impl AuthSettings {
     /// Everything that is wrong with it, together.
     pub fn read(&self, again: bool) -> Result<Login, Vec<Problem>> {
         match self {
-            Self::AppRole(settings) => AppRole::read(settings, again).map(Login::AppRole),
+            Self::AppRole(settings) => {
+                AppRole::read(settings, again).map(|method| Login::AppRole(Box::new(method)))
+            }
+            Self::Token(source) => one(HandedIn::read(source).map(Login::Token)),
         }
     }
+}
+
+fn one<T>(read: Result<T, Problem>) -> Result<T, Vec<Problem>> {
+    read.map_err(|problem| vec![problem])
 }
 
 /// Where to find what AppRole needs. Holds no secret.

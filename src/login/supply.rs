@@ -2,12 +2,12 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::source::{Secret, Source};
+use super::source::Source;
 use crate::error::Problem;
 use crate::sensitive::Sensitive;
 
-/// Makes of what was read what is sent.
-type Reading = fn(Secret, &Source) -> Result<Sensitive<String>, Problem>;
+/// Reads what is sent.
+type Reading = fn(&Source) -> Result<Sensitive<String>, Problem>;
 
 /// A value, and the source that it came from.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Supply {
     /// # Errors
     /// What is wrong with it.
     pub fn read(source: &Source, reading: Reading) -> Result<Self, Problem> {
-        let value = reading(source.read()?, source)?;
+        let value = reading(source)?;
         let keys = RandomState::new();
         Ok(Self {
             source: source.clone(),
@@ -43,8 +43,7 @@ impl Supply {
         if !self.source.can_be_read_again() {
             return false;
         }
-        let read = self.source.read();
-        let Ok(value) = read.and_then(|secret| (self.reading)(secret, &self.source)) else {
+        let Ok(value) = (self.reading)(&self.source) else {
             return false;
         };
         let fingerprint = self.keys.hash_one(value.expose());

@@ -101,7 +101,7 @@ pub fn plan(
     now: Moment,
 ) -> Result<Plan, CannotRepeat> {
     let Some(session) = ledger.session(current.session) else {
-        return outlook.allows(now).map(|()| Plan::LogIn);
+        return delivered(outlook.allows(now).map(|()| Plan::LogIn), outlook);
     };
     let leases: Vec<_> = current.leases.iter().flatten().collect();
     let leases = leases
@@ -124,7 +124,17 @@ pub fn plan(
         && session.uses.is_none()
         && session.rights.is_some()
         && leases.clone().all(|lease| !session.forbids(lease));
-    choose(token_ends, leases_go_alone, outlook.allows(now), session.no)
+    let chosen = choose(token_ends, leases_go_alone, outlook.allows(now), session.no);
+    delivered(chosen, outlook)
+}
+
+/// Where nothing but another login helps, the login itself looks whether what it is made of was
+/// delivered anew, and asks the server only then.
+fn delivered(chosen: Result<Plan, CannotRepeat>, outlook: &Outlook) -> Result<Plan, CannotRepeat> {
+    match chosen {
+        Err(_) if outlook.may_be_delivered_anew() => Ok(Plan::LogIn),
+        chosen => chosen,
+    }
 }
 
 fn choose(
@@ -145,6 +155,18 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_may_have_been_written_anew_is_looked_at() {
+        let refused = Err(CannotRepeat::Refused("the secret id"));
+        for (source, expected) in [(None, refused), (Some("/run/id"), Ok(Plan::LogIn))] {
+            let outlook = Outlook {
+                source: source.map(str::to_owned),
+                ..Outlook::default()
+            };
+            assert_eq!(delivered(refused, &outlook), expected);
+        }
+    }
 
     #[test]
     fn a_token_is_kept_where_it_outlives_the_lease_and_the_lease_can_go_alone() {

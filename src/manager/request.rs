@@ -214,7 +214,7 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
             limit,
         } => {
             let alive = match client.lookup_self(&token, limit).await {
-                Ok(()) => Some(true),
+                Ok(_) => Some(true),
                 // A policy that forbids the question is the policy of a token that is known.
                 Err(failure) if failure.is_policy() => Some(true),
                 Err(failure) if failure.is_token_gone() => Some(false),

@@ -85,8 +85,9 @@ pub fn say_outlook(outlook: &Outlook, now: Moment) {
             unless(outlook)
         ),
         (None, Some(until)) => log::info!(
-            "there can be no other login after {}, when the secret id ends: {consequence}{}",
+            "there can be no other login after {}, when {} ends: {consequence}{}",
             wall(until, now),
+            outlook.what,
             unless(outlook)
         ),
         (None, None) => {}
@@ -128,12 +129,15 @@ pub fn say_login_again(level: log::Level, unobtained: &Unobtained, left: Duratio
 
 /// What a login has brought.
 pub fn life(session: &NewSession) -> String {
-    let kind = if session.batch {
+    let kind = if session.foreign {
+        " by the token that was handed in"
+    } else if session.batch {
         " with a batch token"
     } else {
         ""
     };
-    let duration = if session.duration.is_zero() {
+    // What is left of one that was handed in is less, and is told by itself.
+    let duration = if session.duration.is_zero() || session.foreign {
         String::new()
     } else {
         let duration = humantime::format_duration(session.duration);

@@ -1,33 +1,20 @@
 //! What AppRole needs: every form in which the role id and the secret id can be given.
 
-use std::path::PathBuf;
-
-use super::forms;
-use super::lookup::{Layer, Lookup, Value};
-use super::row::{Form, Setting};
+use super::login::{check, source};
+use super::lookup::Lookup;
 use super::table::{
-    AUTH, AUTH_MOUNT, REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE,
-    WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
+    REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE, WRAPPED_SECRET_ID,
+    WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
 };
-use crate::login::{AppRoleSettings, AuthSettings, CreationPath, SecretIdSettings, Source};
+use crate::login::{AppRoleSettings, CreationPath, SecretIdSettings, Source};
 
-/// The settings of the login, if they are sound.
-pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
-    lookup.parsed(&AUTH, |text| match text {
-        "approle" => Ok(()),
-        _ => Err(forms::no_choice(text, &AUTH)),
-    })?;
-    // A wrong mount is reported, and the checks go on.
-    let mount = lookup.api_path(&AUTH_MOUNT);
-    let mount = mount.unwrap_or_else(|| "approle".to_owned());
-    let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
+/// The settings of an AppRole login, if they are sound.
+pub fn approle(lookup: &Lookup<'_>, mount: String) -> Option<AppRoleSettings> {
     let role_id = role_id(lookup);
     let secret_id = secret_id(lookup, creation_path(lookup, &mount));
     let secret_source = secret_id.as_ref().and_then(SecretIdSettings::source);
     for source in role_id.iter().chain(secret_source) {
-        if let Err(problem) = source.check() {
-            lookup.wrong(problem.setting, problem.words);
-        }
+        check(lookup, source);
     }
     let from_stdin = |source: &Source| matches!(source, Source::StandardInput { .. });
     if role_id.as_ref().is_some_and(from_stdin) && secret_source.is_some_and(from_stdin) {
@@ -37,12 +24,12 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
         );
     }
     let remove_file = lookup.switch(&REMOVE_SECRET_ID_FILE);
-    Some(AuthSettings::AppRole(AppRoleSettings {
+    Some(AppRoleSettings {
         mount,
         role_id: role_id?,
         secret_id: secret_id?,
         remove_file,
-    }))
+    })
 }
 
 fn role_id(lookup: &Lookup<'_>) -> Option<Source> {
@@ -50,7 +37,8 @@ fn role_id(lookup: &Lookup<'_>) -> Option<Source> {
         if lookup.is_missing(&ROLE_ID) && lookup.is_missing(&ROLE_ID_FILE) {
             lookup.wrong(
                 "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
-                "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it",
+                "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it (to log in in another \
+                 way, say which with --auth)",
             );
         }
         return None;
@@ -93,21 +81,4 @@ fn secret_id(lookup: &Lookup<'_>, creation_path: CreationPath) -> Option<SecretI
     } else {
         SecretIdSettings::Plain(source)
     })
-}
-
-/// Where a value is read from, later.
-fn source(setting: &Setting, value: Value) -> Source {
-    let Value { text, layer, name } = value;
-    match setting.form {
-        Form::File(_) if text == "-" => Source::StandardInput { setting: name },
-        Form::File(_) => Source::File {
-            setting: name,
-            path: PathBuf::from(text),
-        },
-        _ if layer == Layer::Variable => Source::Variable(name),
-        _ => Source::Flag {
-            setting: name,
-            value: text,
-        },
-    }
 }

@@ -3,8 +3,8 @@
 use log::LevelFilter;
 
 use super::Config;
-use super::approle::auth;
 use super::forms;
+use super::login::auth;
 use super::lookup::{Layer, Lookup};
 use super::row::Setting;
 use super::server::vault;

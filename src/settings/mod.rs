@@ -11,6 +11,7 @@ mod file;
 mod forms;
 mod gather;
 mod help;
+mod login;
 mod lookup;
 mod man;
 mod nearest;

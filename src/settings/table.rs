@@ -72,8 +72,9 @@ table! {
             .help("Hosts, domains and networks that are reached without those two, separated by commas");
     }
     Login {
-        AUTH = flag("auth", Choice("METHOD", &["approle"])).variable("VAULTEXEC_AUTH").default("approle")
-            .help("How to log in");
+        AUTH = flag("auth", Choice("METHOD", &["approle", "token"])).variable("VAULTEXEC_AUTH")
+            .depends("approle where a role id or a secret id is given, else token where there is one")
+            .help("How to log in; docs/logins.md has a section for each method");
         AUTH_MOUNT = flag("auth-mount", ApiPath).variable("VAULTEXEC_AUTH_MOUNT").depends("the method's name")
             .help("Where the auth method is mounted");
         ROLE_ID = flag("role-id", Text("ID")).variable("VAULT_ROLE_ID")
@@ -95,6 +96,10 @@ table! {
             .help("The one creation path that a wrapping token may have");
         REMOVE_SECRET_ID_FILE = flag("remove-secret-id-file", Switch).variable("VAULTEXEC_REMOVE_SECRET_ID_FILE")
             .help("Delete the secret id's file once the login succeeded");
+        TOKEN = variable("VAULT_TOKEN", Secret)
+            .help("A token to use in place of a login; it is renewed and never revoked, and what is read with it is");
+        TOKEN_FILE = flag("token-file", File("FILE")).variable("VAULTEXEC_TOKEN_FILE").depends("~/.vault-token, if it is there")
+            .help("File with such a token; - is standard input");
     }
     Credentials {
         CREDS = flag("creds", ApiPath).variable("VAULTEXEC_CREDS")

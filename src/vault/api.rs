@@ -44,6 +44,23 @@ pub struct SealStatus {
     pub version: String,
 }
 
+/// What a token says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// How long it lives from now; zero for one that does not expire.
+    pub ttl: Duration,
+    /// For how long it was issued at first; zero where that is not known.
+    pub creation_ttl: Duration,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// Whether it is a batch token.
+    pub batch: bool,
+    /// How many calls can still be made with it, if they are counted.
+    pub num_uses: Option<u64>,
+    /// What it may do, in words.
+    pub identity: String,
+}
+
 /// What a wrapping token says of itself without being opened.
 #[derive(Debug)]
 pub struct WrappingInfo {
@@ -303,15 +320,15 @@ impl Client {
         renewed(&answer.document, "auth.lease_duration", "auth.renewable")
     }
 
-    /// Asks whether the token is still good, without changing anything.
+    /// Asks what the token is, which changes nothing but the count of its uses.
     ///
     /// # Errors
-    /// [`Failure`]; 403 when it is not.
+    /// [`Failure`]; 403 when it is none, or not any more.
     pub async fn lookup_self(
         &self,
         token: &Sensitive<String>,
         limit: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<TokenInfo, Failure> {
         let path = "auth/token/lookup-self";
         let request = Request {
             method: Method::GET,
@@ -321,7 +338,22 @@ impl Client {
             kind: Kind::Repeatable,
             limit,
         };
-        self.send(&request).await.map(drop)
+        let answer = self.send(&request).await?;
+        let document = &answer.document;
+        // The call itself may have been the last one, which is told by a negative number.
+        let num_uses = match document.number("data.num_uses") {
+            Ok(0) => None,
+            Ok(uses) => Some(uses),
+            Err(_) => Some(0),
+        };
+        Ok(TokenInfo {
+            ttl: document.seconds("data.ttl")?,
+            creation_ttl: document.seconds("data.creation_ttl")?,
+            renewable: document.flag("data.renewable")?,
+            batch: document.text_or_empty("data.type")? == "batch",
+            num_uses,
+            identity: with_policies(&document.texts("data.policies")),
+        })
     }
 
     /// For each path, whether the token may change it (`update`).
@@ -458,11 +490,14 @@ fn identity(document: &Document) -> String {
     .into_iter()
     .find_map(|field| document.text(field).ok());
     let role = role.map_or_else(String::new, |role| format!(" as {role}"));
-    let policies = document.texts("auth.policies");
+    role + &with_policies(&document.texts("auth.policies"))
+}
+
+fn with_policies(policies: &[String]) -> String {
     if policies.is_empty() {
-        return role;
+        return String::new();
     }
-    format!("{role} with the policies {}", policies.join(", "))
+    format!(" with the policies {}", policies.join(", "))
 }
 
 fn renewed(document: &Document, duration: &str, renewable: &str) -> Result<Renewed, Failure> {

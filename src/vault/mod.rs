@@ -17,7 +17,7 @@ mod settings;
 mod tls;
 mod wording;
 
-pub use api::{LoginAnswer, Renewed, Revoked, SealStatus, WrappingInfo, allow};
+pub use api::{LoginAnswer, Renewed, Revoked, SealStatus, TokenInfo, WrappingInfo, allow};
 pub use backoff::Backoff;
 pub use client::Client;
 pub use document::Document;

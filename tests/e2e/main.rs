@@ -27,6 +27,7 @@ mod faults_at_start;
 mod gateways;
 mod groups;
 mod inspection;
+mod logins;
 mod no_revoke;
 mod other_users;
 mod outages;

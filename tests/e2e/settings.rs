@@ -192,7 +192,10 @@ fn help_and_version_go_to_standard_output() {
     version.assert_code(0).assert_quiet_stderr();
     let wanted = concat!("vaultexec ", env!("CARGO_PKG_VERSION"));
     assert!(version.out().starts_with(wanted), "{version}");
-    assert!(version.out().contains("\nlogins: approle\n"), "{version}");
+    assert!(
+        version.out().contains("\nlogins: approle, token"),
+        "{version}"
+    );
 }
 
 #[test]

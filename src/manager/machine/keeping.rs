@@ -2,6 +2,7 @@
 
 use super::{Action, Machine};
 use crate::ledger::{Fact, Target};
+use crate::login::CannotRepeat;
 use crate::manager::request::Request;
 use crate::manager::revoke;
 use crate::manager::schedule::{Cause, Subject};
@@ -173,7 +174,11 @@ impl Machine {
     /// When to warn that credentials will end and cannot be replaced.
     pub(super) fn warning(&self, set: &Set) -> Option<Moment> {
         let expiry = set.schedule.expiry()?;
-        let hopeless = self.outlook.allows(expiry).is_err() && self.rules.replace;
+        // That there is no other token than the one handed in matters where that one ends.
+        let deadline = set.schedule.deadline();
+        let expected = self.outlook.cannot == Some(CannotRepeat::HandedIn)
+            && deadline.is_none_or(|deadline| !deadline.cause.is_of_token());
+        let hopeless = self.outlook.allows(expiry).is_err() && self.rules.replace && !expected;
         (hopeless && !set.warned && self.fresh.is_none())
             .then(|| set.schedule.half_time())
             .flatten()

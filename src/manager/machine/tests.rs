@@ -484,6 +484,7 @@ fn a_child_is_told_to_end_in_time_where_there_can_be_no_other_login() {
     for source in [None, Some("/run/secret-id".to_owned())] {
         let mut world = World::new();
         world.outlook = Outlook {
+            what: "the secret id",
             cannot: Some(CannotRepeat::UsesSpent),
             until: None,
             source,

@@ -1,0 +1,160 @@
+//! How to log in: the method, asked for or found, and what is given for another one.
+
+use std::path::PathBuf;
+
+use super::approle::approle;
+use super::forms;
+use super::lookup::{Layer, Lookup, Value};
+use super::row::{Form, Setting};
+use super::table::{
+    AUTH, AUTH_MOUNT, REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE,
+    TOKEN, TOKEN_FILE, WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
+};
+use crate::login::{AuthSettings, Source};
+
+/// The methods, by the names of their settings.
+const APPROLE: &str = "approle";
+const TOKEN_METHOD: &str = "token";
+
+/// What belongs to some of the methods only.
+static OWNED: &[(&Setting, &[&str])] = &[
+    (&ROLE_ID, &[APPROLE]),
+    (&ROLE_ID_FILE, &[APPROLE]),
+    (&SECRET_ID, &[APPROLE]),
+    (&SECRET_ID_FILE, &[APPROLE]),
+    (&WRAPPED_SECRET_ID, &[APPROLE]),
+    (&WRAPPED_SECRET_ID_FILE, &[APPROLE]),
+    (&WRAPPING_PATH, &[APPROLE]),
+    (&REMOVE_SECRET_ID_FILE, &[APPROLE]),
+    (&TOKEN_FILE, &[TOKEN_METHOD]),
+];
+
+/// The settings of the login, if they are sound.
+pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
+    let asked = lookup.parsed(&AUTH, |text| match AUTH.form {
+        Form::Choice(_, choices) => {
+            let known = choices.iter().find(|choice| **choice == text);
+            known.copied().ok_or_else(|| forms::no_choice(text, &AUTH))
+        }
+        _ => Err(forms::no_choice(text, &AUTH)),
+    });
+    if asked.is_none() && !lookup.is_missing(&AUTH) {
+        return None;
+    }
+    let token = token_source(lookup);
+    let method = asked.unwrap_or_else(|| found(lookup, token.is_some()));
+    if !is_all_for(lookup, method) && asked.is_none() {
+        return None;
+    }
+    // A wrong mount is reported, and the checks go on.
+    let mount = lookup.api_path(&AUTH_MOUNT);
+    let mount = mount.unwrap_or_else(|| method.to_owned());
+    let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
+    match method {
+        TOKEN_METHOD => token_settings(lookup, token).map(AuthSettings::Token),
+        _ => approle(lookup, mount).map(AuthSettings::AppRole),
+    }
+}
+
+/// The method where none is asked for. Whoever gives a part of an AppRole login means that one, and is
+/// not to get the rights of a token that happens to be there.
+fn found(lookup: &Lookup<'_>, has_token: bool) -> &'static str {
+    let of_approle = [
+        &ROLE_ID,
+        &ROLE_ID_FILE,
+        &SECRET_ID,
+        &SECRET_ID_FILE,
+        &WRAPPED_SECRET_ID,
+        &WRAPPED_SECRET_ID_FILE,
+    ];
+    let means_approle = of_approle.iter().any(|setting| !lookup.is_missing(setting));
+    if has_token && !means_approle {
+        TOKEN_METHOD
+    } else {
+        APPROLE
+    }
+}
+
+/// Whether no option or key of the file is for another method; names those that are. Variables may be
+/// there for somebody else.
+fn is_all_for(lookup: &Lookup<'_>, method: &str) -> bool {
+    let mut sound = true;
+    for (setting, methods) in OWNED
+        .iter()
+        .filter(|(_, methods)| !methods.contains(&method))
+    {
+        let given = lookup.given(setting);
+        if let Some(value) = given.filter(|value| value.layer != Layer::Variable) {
+            let methods = methods.join(" or ");
+            let message = format!(
+                "it is for --auth {methods}, and this login is by {method}: give one of them"
+            );
+            lookup.wrong(value.name, message);
+            sound = false;
+        }
+    }
+    sound
+}
+
+/// Where a token is: as it is given, else where the official client keeps it.
+fn token_source(lookup: &Lookup<'_>) -> Option<Source> {
+    let given = lookup.strongest(&[&TOKEN_FILE, &TOKEN]);
+    if let Some((setting, value)) = given {
+        return Some(source(setting, value));
+    }
+    let home = lookup.environment().variable("HOME")?;
+    let path = PathBuf::from(home).join(".vault-token");
+    path.is_file().then(|| Source::File {
+        setting: "~/.vault-token".to_owned(),
+        path,
+    })
+}
+
+fn token_settings(lookup: &Lookup<'_>, token: Option<Source>) -> Option<Source> {
+    // Refuses two in one layer.
+    lookup.one_of(&[&TOKEN_FILE, &TOKEN]);
+    let mount = lookup.given(&AUTH_MOUNT);
+    if let Some(value) = mount.filter(|value| value.layer != Layer::Variable) {
+        lookup.wrong(
+            value.name,
+            "a token is used as it is, and logs in at no mount",
+        );
+    }
+    let Some(token) = token else {
+        lookup.wrong(
+            "VAULT_TOKEN, --token-file (VAULTEXEC_TOKEN_FILE)",
+            "the token is missing, and there is no ~/.vault-token",
+        );
+        return None;
+    };
+    check(lookup, &token);
+    Some(token)
+}
+
+/// Says what is wrong with a source as far as that can be told without reading it.
+pub fn check(lookup: &Lookup<'_>, source: &Source) {
+    if let Err(problem) = source.check() {
+        lookup.wrong(problem.setting, problem.words);
+    }
+}
+
+/// Where a value is read from, later.
+pub fn source(setting: &Setting, value: Value) -> Source {
+    let Value { text, layer, name } = value;
+    match setting.form {
+        Form::File(_) if text == "-" => Source::StandardInput { setting: name },
+        Form::File(_) => Source::File {
+            setting: name,
+            path: PathBuf::from(text),
+        },
+        _ if layer == Layer::Variable => Source::Variable(name),
+        _ => Source::Flag {
+            setting: name,
+            value: text,
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "login_tests.rs"]
+mod tests;

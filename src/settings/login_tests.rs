@@ -1,0 +1,120 @@
+use super::super::command_line::Flags;
+use super::*;
+use crate::environment::Given;
+
+/// The settings of the login, or everything that is wrong with them.
+fn login(flags: &[&str], environment: &[(&str, &str)]) -> String {
+    let (flags, environment) = (Flags::of(flags), Given(environment.to_vec()));
+    let lookup = Lookup::new(&flags, &environment);
+    let auth = auth(&lookup);
+    let problems = lookup.into_problems();
+    match auth {
+        Some(auth) if problems.is_empty() => format!("{auth:?}"),
+        _ => problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect(),
+    }
+}
+
+#[track_caller]
+fn assert_says(flags: &[&str], environment: &[(&str, &str)], needle: &str) {
+    let said = login(flags, environment);
+    assert!(said.contains(needle), "{flags:?} {environment:?}: {said}");
+}
+
+#[test]
+fn a_token_is_used_where_there_is_one_and_nothing_of_an_approle() {
+    let token = ("VAULT_TOKEN", "t");
+    assert_says(&[], &[token], "Token(Variable(\"VAULT_TOKEN\"))");
+    assert_says(
+        &[],
+        &[("BAO_TOKEN", "t"), token],
+        "Token(Variable(\"BAO_TOKEN\"))",
+    );
+    assert_says(&[], &[token, ("VAULT_ROLE_ID", "r")], "AppRole(");
+    assert_says(&["--role-id", "r"], &[token], "AppRole(");
+    assert_says(
+        &["--auth", "token"],
+        &[token, ("VAULT_ROLE_ID", "r")],
+        "Token(Variable",
+    );
+    // A secret id without its role id is a mistake, and no reason to take the rights of a token.
+    assert_says(
+        &[],
+        &[token, ("VAULT_SECRET_ID", "s")],
+        "the role id is missing",
+    );
+    assert_says(&["--auth", "approle"], &[token], "the role id is missing");
+    assert_says(&[], &[], "the role id is missing");
+    assert_says(
+        &["--auth", "token"],
+        &[],
+        "the token is missing, and there is no ~/.vault-token",
+    );
+}
+
+#[test]
+fn the_official_clients_token_is_found_at_home_and_is_the_last_one_to_be_taken() {
+    let home = std::env::temp_dir().join(format!("vaultexec-home-{}", std::process::id()));
+    std::fs::create_dir_all(&home).expect("a folder");
+    let file = home.join(".vault-token");
+    std::fs::write(&file, "t").expect("a file");
+    let at_home = ("HOME", home.to_str().expect("text"));
+    let found = login(&[], &[at_home]);
+    let variable = login(&[], &[at_home, ("VAULT_TOKEN", "t")]);
+    let flag = login(
+        &["--token-file", "/etc/passwd"],
+        &[at_home, ("VAULT_TOKEN", "t")],
+    );
+    let both = login(
+        &[],
+        &[
+            ("VAULTEXEC_TOKEN_FILE", "/etc/passwd"),
+            ("VAULT_TOKEN", "t"),
+        ],
+    );
+    std::fs::remove_dir_all(&home).expect("it is there");
+    assert!(found.contains("setting: \"~/.vault-token\""), "{found}");
+    assert!(variable.contains("VAULT_TOKEN"), "{variable}");
+    assert!(flag.contains("path: \"/etc/passwd\""), "{flag}");
+    assert!(
+        both.contains("VAULTEXEC_TOKEN_FILE and VAULT_TOKEN: give only one"),
+        "{both}"
+    );
+    assert_says(
+        &["--token-file", "/nowhere/t"],
+        &[],
+        "--token-file: cannot read /nowhere/t",
+    );
+    assert_says(
+        &[],
+        &[("VAULTEXEC_TOKEN_FILE", "/etc")],
+        "VAULTEXEC_TOKEN_FILE: cannot read /etc",
+    );
+}
+
+#[test]
+fn an_option_of_another_method_is_named_and_a_variable_is_not() {
+    let role = ("VAULT_ROLE_ID", "r");
+    assert_says(
+        &["--token-file", "/etc/passwd"],
+        &[role],
+        "--token-file: it is for --auth token, and this login is by approle: give one of them",
+    );
+    assert_says(
+        &["--auth", "token", "--secret-id-file", "-"],
+        &[("VAULT_TOKEN", "t")],
+        "--secret-id-file: it is for --auth approle, and this login is by token",
+    );
+    assert_says(
+        &[],
+        &[role, ("VAULTEXEC_TOKEN_FILE", "/nowhere/t")],
+        "AppRole(",
+    );
+    assert_says(
+        &["--auth", "token", "--auth-mount", "x"],
+        &[("VAULT_TOKEN", "t")],
+        "--auth-mount: a token is used as it is, and logs in at no mount",
+    );
+}

@@ -1,0 +1,3 @@
+//! Ways to log in other than AppRole, each against the real server.
+
+mod token;
