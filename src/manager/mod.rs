@@ -310,6 +310,8 @@ impl Manager {
         let now = Moment::now();
         let ledger = self.machine.ledger_mut();
         ledger.apply(Fact::Abandoned);
+        // An impatient user may have ended the cleaning up before it began.
+        revoke::retire_all(ledger, now);
         let left = ledger.left(now);
         let can_go_on = ledger.is_revoking(now);
         let goes_on = match self.companion {

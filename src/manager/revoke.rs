@@ -26,10 +26,7 @@ pub async fn everything(
 ) {
     ledger.apply(Fact::Abandoned);
     ledger.forget_settled(Moment::now());
-    let tokens: Vec<_> = ledger.sessions().iter().map(|session| session.no).collect();
-    for no in tokens {
-        ledger.apply(Fact::Retired(Target::Token(no), leases_until));
-    }
+    retire_all(ledger, leases_until);
     let mut jobs = JoinSet::new();
     loop {
         let now = Moment::now();
@@ -59,6 +56,14 @@ pub async fn everything(
             }
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Everything is to be revoked, the leases by themselves until a moment.
+pub fn retire_all(ledger: &mut Ledger, leases_until: Moment) {
+    let tokens: Vec<_> = ledger.sessions().iter().map(|session| session.no).collect();
+    for no in tokens {
+        ledger.apply(Fact::Retired(Target::Token(no), leases_until));
     }
 }
 

@@ -189,8 +189,14 @@ impl Schedule {
     }
 
     /// The next step and when it is due; nothing when there is nothing left to do.
-    #[must_use]
+    #[cfg(test)]
     pub fn next(&self) -> Option<(Moment, Step)> {
+        self.next_of(true, true)
+    }
+
+    /// The next renewal, or what is to be done about the deadline, and when it is due.
+    #[must_use]
+    pub fn next_of(&self, renewals_too: bool, deadline_too: bool) -> Option<(Moment, Step)> {
         let renewal = |(subject, track): (Subject, &Track)| {
             let renewable = track.fixed.is_none();
             renewable.then_some((track.next, Step::Renew(subject, track.increment)))
@@ -215,8 +221,9 @@ impl Schedule {
         let renewals = self
             .tracks()
             .filter_map(renewal)
-            .filter(|_| !ended && !self.over);
-        renewals.chain(act).chain(end).min_by_key(|(at, _)| *at)
+            .filter(|_| !ended && !self.over && renewals_too);
+        let deadline = act.into_iter().chain(end).filter(|_| deadline_too);
+        renewals.chain(deadline).min_by_key(|(at, _)| *at)
     }
 
     /// The moment after which nothing can be extended, as far as is known.

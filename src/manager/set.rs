@@ -118,11 +118,10 @@ impl Set {
         Schedule::new(token, &leases, session.uses, lease_ttl, &mut chance)
     }
 
-    /// The next step of the schedule; while a renewal is under way, no other one.
-    pub fn next(&self) -> Option<(Moment, Step)> {
-        let next = self.schedule.next()?;
-        let waits = self.renewing && matches!(next.1, Step::Renew(..));
-        (!waits).then_some(next)
+    /// The next step of the schedule. While a renewal is under way, there is no other one; and what
+    /// becomes of credentials that no child has yet is nobody's news.
+    pub fn next(&self, has_child: bool) -> Option<(Moment, Step)> {
+        self.schedule.next_of(!self.renewing, has_child)
     }
 
     /// Time may have passed unseen: renews at once, or once more when what is under way is done.

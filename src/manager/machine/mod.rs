@@ -207,11 +207,9 @@ impl Machine {
     /// When to handle [`Event::Due`], if nothing else happens before.
     #[must_use]
     pub fn due(&self, now: Moment) -> Option<Moment> {
-        let sets = self
-            .current
-            .iter()
-            .chain(self.fresh.iter().map(|(set, _)| set));
-        let steps = sets.filter_map(|set| set.next().map(|(at, _)| at));
+        let current = self.current.iter().filter_map(|set| set.next(true));
+        let fresh = self.fresh.iter().filter_map(|(set, _)| set.next(false));
+        let steps = current.chain(fresh).map(|(at, _)| at);
         let calls = self.current.iter().flat_map(|set| {
             [self.last_call(set), self.warning(set)]
                 .into_iter()
@@ -274,13 +272,11 @@ impl Machine {
         }
     }
 
-    /// What is due of a set. What becomes of one that no child has yet is nobody's news.
     fn due_step(&mut self, no: SetNo, now: Moment) -> Option<Step> {
-        let current = self.current.as_ref().map(|set| set.no);
+        let has_child = self.current.as_ref().is_some_and(|set| set.no == no);
         let mut sets = self.sets();
-        let (at, step) = sets.find(|set| set.no == no)?.next()?;
-        let news = !matches!(step, Step::Renew(..));
-        (at <= now && (!news || current == Some(no))).then_some(step)
+        let (at, step) = sets.find(|set| set.no == no)?.next(has_child)?;
+        (at <= now).then_some(step)
     }
 
     fn renewal(

@@ -257,6 +257,11 @@ impl World {
         };
         self.now = self.now.max(due);
         self.event(Event::Due);
+        let next = self.machine.due(self.now);
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "it waits for what is past"
+        );
         true
     }
 
