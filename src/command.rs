@@ -9,7 +9,8 @@ use crate::environment::{Environment, Inherited};
 use crate::error::Error;
 use crate::manager::{Manager, News, wording};
 use crate::render::environment;
-use crate::render::postgres::{self, Credentials};
+use crate::render::recipe::Lack;
+use crate::secret::{self, Fields};
 use crate::sensitive::Sensitive;
 use crate::settings::Config;
 use crate::supervise::{
@@ -73,28 +74,18 @@ impl<'a> Command<'a> {
 
     fn program(&mut self) -> Result<Program, Error> {
         let secrets = self.manager.take_secrets();
-        let [credentials] = secrets.as_slice() else {
-            return Err(Error::System {
-                doing: "start the command",
-                reason: "there are no credentials".to_owned(),
-            });
-        };
-        let environment = self.environment(credentials);
+        let environment = self.environment(&secrets)?;
         let Invocation { path, arguments } = &self.invocation;
         Program::new(path, arguments, environment).map_err(|_| Error::Credentials {
-            path: self.config.creds.clone(),
+            path: self.config.recipe.paths.join(", "),
             problem: "a value holds a NUL".to_owned(),
             hint: None,
         })
     }
 
-    fn environment(&self, credentials: &Credentials) -> Vec<(OsString, OsString)> {
-        let mut variables = postgres::variables(
-            credentials,
-            self.config.base.as_ref(),
-            self.config.set_role.as_deref(),
-            &Inherited,
-        );
+    fn environment(&self, secrets: &[Fields]) -> Result<Vec<(OsString, OsString)>, Error> {
+        let variables = self.config.recipe.variables(secrets, &Inherited);
+        let mut variables = variables.map_err(explain)?;
         for note in &variables.notes {
             log::info!("{note}");
         }
@@ -102,11 +93,53 @@ impl<'a> Command<'a> {
             let expiry = Sensitive::new(wording::wall(expiry, Moment::now()));
             variables
                 .set
-                .push(("VAULTEXEC_LEASE_ID", Sensitive::from(id)));
-            variables.set.push(("VAULTEXEC_EXPIRES_AT", expiry));
+                .push(("VAULTEXEC_LEASE_ID".to_owned(), Sensitive::from(id)));
+            variables
+                .set
+                .push(("VAULTEXEC_EXPIRES_AT".to_owned(), expiry));
         }
         let rules = &self.config.child_environment;
-        environment::build(Inherited.all(), rules, &variables.drop, &variables.set)
+        Ok(environment::build(
+            Inherited.all(),
+            rules,
+            &variables.drop,
+            &variables.set,
+        ))
+    }
+
+    /// Why the new credentials are of no use, if they are not: found out while the child still runs.
+    fn unusable(&self) -> Option<Error> {
+        let secrets = self.manager.fresh_secrets();
+        let variables = self.config.recipe.variables(secrets, &Inherited);
+        variables.err().map(explain)
+    }
+
+    fn not_obtained(&mut self, words: &str, again: bool) -> Event {
+        let level = if again && self.told {
+            log::Level::Info
+        } else {
+            log::Level::Warn
+        };
+        self.told |= again;
+        log::log!(level, event = "not_obtained"; "cannot get new credentials: {words}");
+        Event::NotAcquired { again }
+    }
+}
+
+/// What an answer lacks, as an error.
+fn explain(lack: Lack) -> Error {
+    let Lack {
+        path,
+        problem,
+        of_a_login,
+    } = lack;
+    if of_a_login {
+        return secret::no_login(path, problem);
+    }
+    Error::Credentials {
+        path,
+        problem,
+        hint: None,
     }
 }
 
@@ -114,19 +147,15 @@ impl Supply for Command<'_> {
     async fn next(&mut self) -> Event {
         match self.manager.next().await {
             News::Obtained => {
+                if let Some(error) = self.unusable() {
+                    self.manager.give_back();
+                    return self.not_obtained(&error.to_string(), true);
+                }
                 self.told = false;
                 Event::Acquired
             }
             News::NotObtained(unobtained) => {
-                let again = unobtained.again;
-                let level = if again && self.told {
-                    log::Level::Info
-                } else {
-                    log::Level::Warn
-                };
-                self.told |= again;
-                log::log!(level, event = "not_obtained"; "cannot get new credentials: {}", unobtained.words());
-                Event::NotAcquired { again }
+                self.not_obtained(&unobtained.words(), unobtained.again)
             }
             News::Expiring => Event::Expiring,
             News::LastCall => Event::LastCall,

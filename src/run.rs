@@ -210,7 +210,7 @@ async fn check_and_give_back(
 fn manager_rules(config: &Config) -> ManagerRules {
     let replace = config.on_expiry == OnExpiry::Restart;
     ManagerRules {
-        paths: vec![config.creds.clone()],
+        paths: config.recipe.paths.clone(),
         lease_ttl: config.lease_ttl,
         replace,
         end_child: replace || config.on_expiry == OnExpiry::Stop,

@@ -18,6 +18,7 @@ use crate::ledger::{Fact, Ledger, NewSession};
 use crate::login::Login;
 use crate::manager::{revoke, wording};
 use crate::render::postgres::Place;
+use crate::render::recipe;
 use crate::settings::Config;
 use crate::sys::clock::Moment;
 use crate::vault::{Backoff, Client, Interrupt, Retries, Retry};
@@ -84,9 +85,19 @@ impl Check<'_> {
             ));
         }
         let paths = paths(self.config);
-        let place = Place::find(self.config.base.as_ref(), &Inherited);
-        for step in database::look(&place).await {
-            report.say(&step);
+        let mut looked_at = Vec::new();
+        for wanted in &self.config.recipe.credentials {
+            let recipe::Place::Postgres(base) = &wanted.place else {
+                continue;
+            };
+            if looked_at.contains(&base) {
+                continue;
+            }
+            looked_at.push(base);
+            let place = Place::find(base.as_ref(), &Inherited);
+            for step in database::look(&place).await {
+                report.say(&step);
+            }
         }
         let of = paths.join(" and ");
         report.say(&Step::new(
@@ -235,7 +246,7 @@ fn uses(session: &NewSession) -> Option<Step> {
 
 /// The paths that are read.
 fn paths(config: &Config) -> Vec<String> {
-    vec![config.creds.clone()]
+    config.recipe.paths.clone()
 }
 
 /// Gives the token back until a moment, as a run does at its end.

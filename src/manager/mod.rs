@@ -30,7 +30,7 @@ use crate::companion::Companion;
 use crate::error::Error;
 use crate::ledger::{Fact, Ledger, Left};
 use crate::login::Login;
-use crate::render::postgres::Credentials;
+use crate::secret::Fields;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::spawn::Child;
@@ -218,8 +218,19 @@ impl Manager {
         self.handle(Event::ActFailed);
     }
 
+    /// The new credentials are of no use, and are revoked.
+    pub fn give_back(&mut self) {
+        self.handle(Event::Unusable);
+    }
+
+    /// The new credentials.
+    #[must_use]
+    pub fn fresh_secrets(&self) -> &[Fields] {
+        self.machine.fresh_secrets()
+    }
+
     /// The new credentials, once.
-    pub fn take_secrets(&mut self) -> Vec<Credentials> {
+    pub fn take_secrets(&mut self) -> Vec<Fields> {
         self.machine.take_secrets()
     }
 

@@ -4,7 +4,7 @@ use super::request::Unobtained;
 use super::set::Set;
 use crate::ledger::{LeaseNo, Ledger, SessionNo};
 use crate::login::{CannotRepeat, Outlook};
-use crate::render::postgres::Credentials;
+use crate::secret::{Fields, Rotation};
 use crate::sys::clock::Moment;
 
 /// New credentials that are being asked for.
@@ -28,7 +28,18 @@ pub struct Obtaining {
     pub losses: u32,
     /// The first reason why there will be none.
     pub error: Option<Unobtained>,
-    got: Vec<Option<(Credentials, Option<LeaseNo>)>>,
+    got: Vec<Option<Got>>,
+}
+
+/// What one path has answered.
+#[derive(Debug)]
+pub struct Got {
+    /// What it holds.
+    pub secret: Fields,
+    /// Its lease.
+    pub lease: Option<LeaseNo>,
+    /// When it is changed, where it has none.
+    pub rotation: Option<Rotation>,
 }
 
 impl Obtaining {
@@ -68,16 +79,15 @@ impl Obtaining {
     }
 
     /// One of the reads has been answered.
-    pub fn enter(&mut self, index: usize, secret: Credentials, lease: Option<LeaseNo>) {
+    pub fn enter(&mut self, index: usize, got: Got) {
         if let Some(place) = self.got.get_mut(index) {
-            *place = Some((secret, lease));
+            *place = Some(got);
         }
     }
 
     /// All of them, once all are there.
-    pub fn finish(self) -> (Vec<Option<LeaseNo>>, Vec<Credentials>) {
-        let all = self.got.into_iter().flatten();
-        all.map(|(secret, lease)| (lease, secret)).unzip()
+    pub fn finish(self) -> Vec<Got> {
+        self.got.into_iter().flatten().collect()
     }
 }
 

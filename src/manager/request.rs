@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::ledger::{Call, NewSession, Rights, SessionNo};
 use crate::login::Login;
 use crate::login::Outlook;
-use crate::secret::{Issued, Read};
+use crate::secret::{Issued, Read, Rotation};
 use crate::sys::clock::Moment;
 use crate::vault::{Backoff, Client, Failure, Renewed, Retries, Retry, Revoked, Token};
 
@@ -60,6 +60,19 @@ pub enum Request {
         /// How long an answer is waited for.
         limit: Duration,
     },
+    /// Whether the password of a static role was changed.
+    ReadAgain {
+        /// For which set.
+        set: SetNo,
+        /// Which of the credentials.
+        index: usize,
+        /// Their path.
+        path: String,
+        /// The token.
+        token: Token,
+        /// How long an answer is waited for.
+        limit: Duration,
+    },
     /// Whether the token is good, since a renewal was forbidden.
     LookUp {
         /// For which set.
@@ -100,6 +113,8 @@ pub enum Answer {
     Read(SessionNo, usize, Box<Issued>),
     /// To a renewal.
     Renewed(SetNo, Subject, Result<Renewed, Failure>),
+    /// What is said of a static role's password now.
+    ReadAgain(SetNo, usize, Result<Option<Rotation>, Failure>),
     /// Whether the token is good, if the server says so.
     Alive(SetNo, Subject, Failure, Option<bool>),
     /// To a revocation.
@@ -205,6 +220,18 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
                 None => client.renew_self(increment, &token, limit).await,
             };
             Answer::Renewed(set, subject, result)
+        }
+        Request::ReadAgain {
+            set,
+            index,
+            path,
+            token,
+            limit,
+        } => {
+            let answer = client.read(&path, &token, limit).await;
+            let rotation =
+                answer.and_then(|answer| Rotation::read(&answer.document, Moment::now()));
+            Answer::ReadAgain(set, index, rotation)
         }
         Request::LookUp {
             set,

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::secret::Rotation;
 use crate::sys::clock::Moment;
 use crate::vault::{Backoff, Renewed};
 
@@ -20,6 +21,14 @@ const LOOKS_APART: Duration = Duration::from_secs(1);
 const ROUNDING: Duration = Duration::from_secs(1);
 /// A time that does not come.
 const NEVER: Moment = Moment::since_boot(Duration::MAX);
+/// A password that is changed is read again so long after its time: its seconds are rounded.
+const AFTER_ROTATION: Duration = Duration::from_secs(1);
+/// And so often until it is changed. The server looks every five seconds what is due.
+const ROTATIONS_APART: Duration = Duration::from_secs(1);
+/// It is late after so many looks, and looked at less often.
+const LATE_AFTER: u32 = 15;
+/// That often.
+const LATE_APART: Duration = Duration::from_secs(5);
 /// No answer to a renewal is waited for shorter than this.
 const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 
@@ -30,6 +39,8 @@ pub enum Subject {
     Token,
     /// The lease of the credentials with this index.
     Lease(usize),
+    /// The password of a static role, at this index: it is read again to see whether it was changed.
+    Password(usize),
 }
 
 impl std::fmt::Display for Subject {
@@ -37,6 +48,7 @@ impl std::fmt::Display for Subject {
         formatter.write_str(match self {
             Self::Token => "token",
             Self::Lease(_) => "lease",
+            Self::Password(_) => "static role's password",
         })
     }
 }
@@ -56,6 +68,8 @@ pub enum Cause {
     Denied(Subject),
     /// The server does not know it any more.
     Lost(Subject),
+    /// The password of a static role was changed.
+    Rotated,
 }
 
 impl Cause {
@@ -68,6 +82,7 @@ impl Cause {
             | Self::Denied(subject)
             | Self::Lost(subject) => matches!(subject, Subject::Token),
             Self::BatchToken | Self::UsesSpent => true,
+            Self::Rotated => false,
         }
     }
 }
@@ -85,6 +100,7 @@ impl std::fmt::Display for Cause {
             ),
             Self::Denied(subject) => write!(formatter, "the policy forbids renewing the {subject}"),
             Self::Lost(subject) => write!(formatter, "the {subject} is gone"),
+            Self::Rotated => formatter.write_str("the static role's password was changed"),
         }
     }
 }
@@ -130,6 +146,9 @@ struct Track {
     fixed: Option<Cause>,
     next: Moment,
     failures: u32,
+    /// Whether it is the password of a static role, which nothing extends and whose end is not known
+    /// before it has come.
+    watched: bool,
 }
 
 /// The schedule of one set of credentials.
@@ -202,19 +221,14 @@ impl Schedule {
             renewable.then_some((track.next, Step::Renew(subject, track.increment)))
         };
         let deadline = self.deadline();
-        let ended = matches!(
-            deadline,
-            Some(Deadline {
-                cause: Cause::Lost(_),
-                ..
-            })
-        );
+        let cause = deadline.map(|deadline| deadline.cause);
+        let ended = matches!(cause, Some(Cause::Lost(_)));
         let act = deadline
             .zip(self.act_at)
             .filter(|_| !self.acted)
             .map(|(d, at)| (at, Step::Act(d)));
         let end = deadline
-            .filter(|_| !self.over && !ended)
+            .filter(|_| !self.over && !ended && cause != Some(Cause::Rotated))
             .filter(|_| self.acted || self.failed_acts > 0)
             .map(|d| (d.at, Step::End(d)));
         // What is gone cannot be renewed, nor can what hangs on it.
@@ -242,14 +256,46 @@ impl Schedule {
     /// When the credentials end if nothing is renewed any more; never, if absent.
     #[must_use]
     pub fn expiry(&self) -> Option<Moment> {
-        self.tracks().map(|(_, track)| track.expiry).min()
+        self.ending().map(|track| track.expiry).min()
+    }
+
+    /// What ends unless it is renewed, or has ended.
+    fn ending(&self) -> impl Iterator<Item = &Track> {
+        let tracks = self.tracks().map(|(_, track)| track);
+        tracks.filter(|track| !track.watched || track.fixed.is_some())
+    }
+
+    /// The credentials with this index are those of a static role.
+    pub fn watch(&mut self, index: usize, rotation: &Rotation) {
+        if let Some(place) = self.leases.get_mut(index) {
+            *place = Some(Track::watched(rotation));
+        }
+    }
+
+    /// The password was read again, and is still the same.
+    pub fn not_rotated(&mut self, index: usize, ttl: Duration, now: Moment) {
+        let Some(track) = self.track(Subject::Password(index)) else {
+            return;
+        };
+        // What counts the looks that came too early: none, where there is time left.
+        track.failures = if ttl > ROTATIONS_APART {
+            0
+        } else {
+            track.failures.saturating_add(1)
+        };
+        let apart = if track.failures > LATE_AFTER {
+            LATE_APART
+        } else {
+            ROTATIONS_APART
+        };
+        track.expiry = now + ttl;
+        track.next = now + ttl + apart;
     }
 
     /// Half of the time from the last grant to the end, as far as that is known.
     #[must_use]
     pub fn half_time(&self) -> Option<Moment> {
-        let limiting = self.tracks().map(|(_, track)| track);
-        let limiting = limiting.min_by_key(|track| track.expiry)?;
+        let limiting = self.ending().min_by_key(|track| track.expiry)?;
         Some(limiting.granted_at + limiting.expiry.since(limiting.granted_at) / 2)
     }
 
@@ -288,7 +334,11 @@ impl Schedule {
         // The others are renewed in the same breath if their turn is near: one wake-up for all.
         let near = track.next.since(now) / 10;
         for other in self.tracks_mut() {
-            if other.failures == 0 && other.next > now && other.next.since(now) <= near {
+            if !other.watched
+                && other.failures == 0
+                && other.next > now
+                && other.next.since(now) <= near
+            {
                 other.next = now;
             }
         }
@@ -326,7 +376,7 @@ impl Schedule {
             return;
         };
         track.fixed = Some(cause);
-        if matches!(cause, Cause::Lost(_)) {
+        if matches!(cause, Cause::Lost(_) | Cause::Rotated) {
             track.expiry = now;
         }
         self.plan_act(before, chance);
@@ -376,12 +426,25 @@ impl Schedule {
         }
     }
 
+    /// The other schedule with the same token is gone.
+    pub fn take_token(&mut self, now: Moment) {
+        if let Some(token) = &mut self.token {
+            token.next = now;
+        }
+    }
+
     fn tracks(&self) -> impl Iterator<Item = (Subject, &Track)> {
         let token = self.token.iter().map(|track| (Subject::Token, track));
         let leases = self.leases.iter().enumerate();
-        token.chain(
-            leases.filter_map(|(index, track)| Some((Subject::Lease(index), track.as_ref()?))),
-        )
+        token.chain(leases.filter_map(|(index, track)| {
+            let track = track.as_ref()?;
+            let subject = if track.watched {
+                Subject::Password(index)
+            } else {
+                Subject::Lease(index)
+            };
+            Some((subject, track))
+        }))
     }
 
     fn tracks_mut(&mut self) -> impl Iterator<Item = &mut Track> {
@@ -398,7 +461,9 @@ impl Schedule {
     fn track(&mut self, subject: Subject) -> Option<&mut Track> {
         match subject {
             Subject::Token => self.token.as_mut(),
-            Subject::Lease(index) => self.leases.get_mut(index)?.as_mut(),
+            Subject::Lease(index) | Subject::Password(index) => {
+                self.leases.get_mut(index)?.as_mut()
+            }
         }
     }
 
@@ -409,7 +474,7 @@ impl Schedule {
             return;
         };
         for lease in self.leases.iter_mut().flatten() {
-            if lease.expiry + ROUNDING >= token.expiry {
+            if !lease.watched && lease.expiry + ROUNDING >= token.expiry {
                 lease.next = NEVER;
             }
         }
@@ -454,7 +519,15 @@ impl Schedule {
             return;
         };
         let whole = self.limiting(found);
-        let act_at = found.at - whole.mul_f64(0.2 + 0.1 * chance);
+        let mut tracks = self.tracks();
+        let is_password = tracks.any(|(_, track)| track.watched && track.expiry == found.at);
+        let act_at = match (is_password, found.cause) {
+            (true, Cause::Rotated) => found.at,
+            // Before its time it would only be the same again.
+            (true, _) => found.at + AFTER_ROTATION,
+            (false, _) => found.at - whole.mul_f64(0.2 + 0.1 * chance),
+        };
+        drop(tracks);
         // A deadline that comes nearer is acted on again, unless that is already on its way.
         let sooner = self.act_at.is_none_or(|known| act_at < known);
         if sooner {
@@ -473,6 +546,19 @@ impl Track {
             fixed: grant.fixed,
             next: grant.at + until_renewal(grant.duration, chance),
             failures: 0,
+            watched: false,
+        }
+    }
+
+    fn watched(rotation: &Rotation) -> Self {
+        Self {
+            increment: rotation.ttl,
+            granted_at: rotation.read_at,
+            expiry: rotation.read_at + rotation.ttl,
+            fixed: None,
+            next: rotation.read_at + rotation.ttl + AFTER_ROTATION,
+            failures: 0,
+            watched: true,
         }
     }
 }

@@ -505,7 +505,7 @@ fn a_servers_wish_to_wait_is_honoured_where_there_is_time_for_it() {
             // The other one is not held up.
             assert!(schedule.next().expect("a renewal").0 < start() + HOUR);
             let other = match subject {
-                Subject::Lease(_) => Subject::Token,
+                Subject::Lease(_) | Subject::Password(_) => Subject::Token,
                 Subject::Token => Subject::Lease(0),
             };
             schedule.failed(other, Some(HOUR), now, 0.5);
@@ -548,4 +548,86 @@ fn a_lease_that_ends_with_its_token_is_not_renewed_in_vain_but_looked_at() {
     assert!(matches!(step, Step::Renew(Subject::Lease(0), _)));
     schedule.renewed(Subject::Lease(0), granted(300), at, 0.5);
     assert!(matches!(schedule.next(), Some((_, Step::Renew(..)))));
+}
+
+fn rotation(ttl: u64) -> Rotation {
+    Rotation {
+        made: "then".to_owned(),
+        read_at: start(),
+        ttl: Duration::from_secs(ttl),
+    }
+}
+
+/// The schedule of a static role under a token of an hour.
+fn watching(ttl: u64, uses: Option<u64>) -> Schedule {
+    let mut schedule = Schedule::new(Some(grant(3600)), &[None], uses, None, &mut || 0.5);
+    schedule.watch(0, &rotation(ttl));
+    schedule
+}
+
+#[test]
+fn a_static_roles_password_is_looked_at_just_after_its_time_until_it_is_changed() {
+    let mut schedule = watching(60, None);
+    let password = Subject::Password(0);
+    let mut expected = start() + Duration::from_secs(61);
+    for look in 0..30 {
+        // It is no deadline before it is known to be changed.
+        assert_eq!(schedule.deadline(), None);
+        assert_eq!(schedule.expiry(), Some(start() + HOUR));
+        let (at, step) = schedule.next().expect("a look");
+        assert_eq!(step, Step::Renew(password, Duration::from_secs(60)));
+        assert_eq!(at, expected, "{look}");
+        schedule.not_rotated(0, Duration::ZERO, at);
+        let apart = if look < 15 { 1 } else { 5 };
+        expected = at + Duration::from_secs(apart);
+    }
+    // Changed by somebody else's hand: its time begins anew.
+    schedule.not_rotated(0, Duration::from_secs(60), expected);
+    let (at, _) = schedule.next().expect("a look");
+    assert_eq!(at, expected + Duration::from_secs(61));
+    schedule.fixed(password, Cause::Rotated, at, 0.5);
+    let deadline = Deadline {
+        at,
+        cause: Cause::Rotated,
+    };
+    assert_eq!(schedule.next(), Some((at, Step::Act(deadline))));
+    schedule.acted();
+    // The token is renewed all the same, and the end that has been told is not told again.
+    let (_, step) = schedule.next().expect("a renewal");
+    assert_eq!(step, Step::Renew(Subject::Token, HOUR));
+}
+
+#[test]
+fn a_static_roles_password_that_cannot_be_looked_at_is_replaced_just_after_its_time() {
+    let mut schedule = watching(60, Some(4));
+    for _ in 0..4 {
+        schedule.used_token(0.5);
+    }
+    let at = start() + Duration::from_secs(61);
+    let (acts_at, step) = schedule.next().expect("a deadline");
+    assert!(
+        matches!(
+            step,
+            Step::Act(Deadline {
+                cause: Cause::UsesSpent,
+                ..
+            })
+        ),
+        "{step:?}"
+    );
+    assert_eq!(acts_at, at);
+}
+
+#[test]
+fn a_look_that_fails_is_made_again() {
+    let mut schedule = watching(60, None);
+    let (at, _) = schedule.next().expect("a look");
+    schedule.failed(Subject::Password(0), None, at, 0.5);
+    let (again, step) = schedule.next().expect("another look");
+    assert!(matches!(step, Step::Renew(Subject::Password(0), _)));
+    assert!(
+        again > at && again.since(at) < Duration::from_secs(5),
+        "{:?}",
+        again.since(at)
+    );
 }

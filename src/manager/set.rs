@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::schedule::{Cause, Grant, Schedule, Step, Subject};
 use super::wording;
 use crate::ledger::{LeaseNo, Ledger, SessionNo};
+use crate::secret::Rotation;
 use crate::sys::clock::Moment;
 use crate::vault::Failure;
 
@@ -21,6 +22,8 @@ pub struct Set {
     pub session: SessionNo,
     /// The lease of each of the credentials, if it has one.
     pub leases: Vec<Option<LeaseNo>>,
+    /// Of each, what is known of the password of a static role.
+    pub rotations: Vec<Option<Rotation>>,
     /// When to do what.
     pub schedule: Schedule,
     /// When it was issued.
@@ -47,6 +50,7 @@ impl Set {
         no: SetNo,
         session: SessionNo,
         leases: Vec<Option<LeaseNo>>,
+        rotations: Vec<Option<Rotation>>,
         schedule: Schedule,
         now: Moment,
     ) -> Self {
@@ -54,6 +58,7 @@ impl Set {
             no,
             session,
             leases,
+            rotations,
             schedule,
             since: now,
             renewing: false,
@@ -71,6 +76,7 @@ impl Set {
         ledger: &Ledger,
         session: SessionNo,
         leases: &[Option<LeaseNo>],
+        rotations: &[Option<Rotation>],
         lease_ttl: Option<Duration>,
         mut chance: &mut dyn FnMut() -> f64,
     ) -> Schedule {
@@ -98,10 +104,11 @@ impl Set {
                 })
             })
             .collect();
-        let Some(session) = ledger
-            .session(session)
-            .filter(|_| leases.iter().any(Option::is_some))
-        else {
+        let rotations = rotations.iter().enumerate();
+        let rotations = rotations.filter_map(|(index, it)| Some((index, it.as_ref()?)));
+        // A password is read again with the token.
+        let is_needed = leases.iter().any(Option::is_some) || rotations.clone().next().is_some();
+        let Some(session) = ledger.session(session).filter(|_| is_needed) else {
             // Nothing hangs on the token any more.
             return Schedule::new(None, &leases, None, None, &mut chance);
         };
@@ -115,7 +122,11 @@ impl Set {
                 (false, true) => None,
             },
         });
-        Schedule::new(token, &leases, session.uses, lease_ttl, &mut chance)
+        let mut schedule = Schedule::new(token, &leases, session.uses, lease_ttl, &mut chance);
+        for (index, rotation) in rotations {
+            schedule.watch(index, rotation);
+        }
+        schedule
     }
 
     /// The next step of the schedule. While a renewal is under way, there is no other one; and what

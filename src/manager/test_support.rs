@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::machine::Rules;
 use crate::error::Error;
 use crate::ledger::{NewLease, NewSession};
-use crate::render::postgres::Credentials;
 use crate::secret::Issued;
 use crate::sensitive::Sensitive;
 use crate::sys::clock::Moment;
@@ -54,10 +53,7 @@ pub fn issued(lease: NewLease, failure: Option<Failure>) -> Issued {
     let lost = failure.as_ref().is_some_and(Failure::may_have_acted);
     let sent = failure.as_ref().is_none_or(Failure::was_sent);
     let secret = match failure {
-        None => Ok(Credentials {
-            username: "v-user".to_owned(),
-            password: Sensitive::from("password"),
-        }),
+        None => Ok([("username", "v-user"), ("password", "password")].into()),
         Some(failure) => Err(Error::server(
             "read credentials",
             "database/creds/x",
@@ -71,6 +67,7 @@ pub fn issued(lease: NewLease, failure: Option<Failure>) -> Issued {
         undelivered: lost,
         calls: u32::from(sent),
         secret,
+        rotation: None,
     }
 }
 

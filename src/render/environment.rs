@@ -72,15 +72,15 @@ pub fn build(
     inherited: Vec<(OsString, OsString)>,
     rules: &Rules,
     drop: &[&str],
-    set: &[(&str, Sensitive<String>)],
+    set: &[(String, Sensitive<String>)],
 ) -> Vec<(OsString, OsString)> {
     let mut in_place = Vec::new();
     let mut passes = |(name, value): &(OsString, OsString)| {
         let bytes = name.as_bytes();
         if let Some((ours, wanted)) = set.iter().find(|(ours, _)| ours.as_bytes() == bytes) {
-            let stays = wanted.expose().as_bytes() == value.as_bytes() && !in_place.contains(ours);
+            let stays = wanted.expose().as_bytes() == value.as_bytes() && !in_place.contains(&ours);
             if stays {
-                in_place.push(*ours);
+                in_place.push(ours);
             }
             return stays;
         }
@@ -93,7 +93,7 @@ pub fn build(
         !rules.clear && !is_secret(bytes) && !drop.iter().any(|dropped| dropped.as_bytes() == bytes)
     };
     let mut all: Vec<_> = inherited.into_iter().filter(|one| passes(one)).collect();
-    let ours = set.iter().filter(|(name, _)| !in_place.contains(name));
+    let ours = set.iter().filter(|(name, _)| !in_place.contains(&name));
     all.extend(ours.map(|(name, value)| (OsString::from(name), OsString::from(value.expose()))));
     all
 }
@@ -115,7 +115,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect();
-        let set = [("PGUSER", Sensitive::from("u"))];
+        let set = [("PGUSER".to_owned(), Sensitive::from("u"))];
         build(inherited, rules, &["PGSERVICE"], &set)
             .into_iter()
             .map(|(name, value)| format!("{}={}", name.display(), value.display()))

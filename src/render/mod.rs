@@ -2,25 +2,16 @@
 //! files to write, notes. Pure: the environment is an argument.
 
 pub mod environment;
-#[cfg_attr(not(test), expect(dead_code, reason = "for several --creds NAME=PATH"))]
-mod names;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for a --database-url of another kind")
-)]
-mod other_url;
+pub mod names;
+pub mod other_url;
 #[cfg_attr(not(test), expect(dead_code, reason = "for --handover passfile"))]
 mod passfile;
 pub mod postgres;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for references in the caller's environment")
-)]
-mod reference;
+pub mod recipe;
+pub mod reference;
 #[cfg_attr(not(test), expect(dead_code, reason = "for --handover service"))]
 mod service;
-#[cfg_attr(not(test), expect(dead_code, reason = "for --env"))]
-mod template;
+pub mod template;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -31,6 +31,19 @@ impl Reference {
         Some(Self::read(reference))
     }
 
+    /// Its path and field, where it means the newest version.
+    ///
+    /// # Errors
+    /// That it means another one.
+    pub fn of_the_newest(self) -> Result<(String, String), &'static str> {
+        match self.version {
+            None => Ok((self.path, self.field)),
+            Some(_) => Err(
+                "it refers to a version, and only the newest one is read: leave the version out",
+            ),
+        }
+    }
+
     fn read(reference: &str) -> Result<Self, &'static str> {
         let mut parts = reference.split('#');
         let path = parts.next().unwrap_or_default();

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::encode;
-use crate::secret::Secret;
+use crate::secret::Fields;
 use crate::sensitive::Sensitive;
 
 /// What is done to a value.
@@ -42,9 +42,9 @@ pub struct Template(Vec<Part>);
 
 /// A secret with what was made of it: `url`, `jdbc_url`. A field of the same name wins.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub struct Source {
     /// What the server gave out.
-    pub secret: &'a Secret,
+    pub fields: Fields,
     /// Names, and values or the reason why there is none.
     pub derived: Vec<(&'static str, Result<Sensitive<String>, &'static str>)>,
 }
@@ -76,11 +76,19 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// The places of the credentials that it takes something of.
+    pub fn secrets(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Field { secret, .. } => Some(*secret),
+            Part::Text(_) => None,
+        })
+    }
+
     /// The value. `sources` are in the order of the names that it was parsed with.
     ///
     /// # Errors
     /// A field that the answer does not have, with those that it has.
-    pub fn render(&self, sources: &[Source<'_>]) -> Result<Sensitive<String>, String> {
+    pub fn render(&self, sources: &[Source]) -> Result<Sensitive<String>, String> {
         let mut parts = Vec::new();
         for part in &self.0 {
             parts.push(match part {
@@ -161,9 +169,9 @@ impl Filter {
     }
 }
 
-impl Source<'_> {
+impl Source {
     fn value(&self, field: &str) -> Result<Sensitive<String>, String> {
-        if let Some(value) = self.secret.fields.get(field) {
+        if let Some(value) = self.fields.get(field) {
             return Ok(value.clone());
         }
         let derived = self.derived.iter().find(|(name, _)| *name == field);
@@ -171,7 +179,7 @@ impl Source<'_> {
             Some((_, Ok(value))) => Ok(value.clone()),
             Some((_, Err(reason))) => Err(format!("there is no {field:?}: {reason}")),
             None => {
-                let fields: Vec<&str> = self.secret.fields.names().collect();
+                let fields: Vec<&str> = self.fields.names().collect();
                 let derived = self.derived.iter().map(|(name, _)| *name);
                 let all: Vec<&str> = fields.into_iter().chain(derived).collect();
                 Err(format!(
@@ -188,21 +196,15 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str) -> Result<String, String> {
-        let secret = |name: &str, user: &str| Secret {
-            name: name.to_owned(),
+        let source = |user: &str| Source {
             fields: [("username", user), ("password", "p\"@ü")].into(),
-        };
-        let (first, second) = (secret("rw", "one"), secret("ro", "two"));
-        let source = |secret| Source {
-            secret,
             derived: vec![
                 ("url", Ok(Sensitive::from("postgresql://x"))),
                 ("jdbc_url", Err("the driver takes no socket")),
             ],
         };
-        let names = [first.name.as_str(), second.name.as_str()];
-        let template = Template::parse(text, &names)?;
-        let value = template.render(&[source(&first), source(&second)])?;
+        let template = Template::parse(text, &["rw", "ro"])?;
+        let value = template.render(&[source("one"), source("two")])?;
         Ok(value.expose().clone())
     }
 

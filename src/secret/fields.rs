@@ -4,7 +4,7 @@ use crate::sensitive::Sensitive;
 use crate::vault::{Document, Failure};
 
 /// An answer's fields, by name, in the order of the names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, Sensitive<String>)>);
 
 impl Fields {
@@ -39,15 +39,6 @@ impl<const N: usize> From<[(&str, &str); N]> for Fields {
                 .collect(),
         )
     }
-}
-
-/// A secret, by the name that its user gave it.
-#[derive(Clone, Debug)]
-pub struct Secret {
-    /// As in `--creds NAME=PATH`; empty where there is none.
-    pub name: String,
-    /// What the answer holds.
-    pub fields: Fields,
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, hints};
 use crate::ledger::NewLease;
-use crate::render::postgres::Credentials;
+use crate::secret::{Fields, Rotation};
 use crate::sys::clock::Moment;
-use crate::vault::{Client, Failure, Retry, Token};
+use crate::vault::{Client, Document, Failure, Retry, Token};
 
 /// What is read, and with what.
 #[derive(Debug)]
@@ -30,8 +30,10 @@ pub struct Issued {
     pub undelivered: bool,
     /// How many requests were sent.
     pub calls: u32,
-    /// The user and the password.
-    pub secret: Result<Credentials, Error>,
+    /// What it holds.
+    pub secret: Result<Fields, Error>,
+    /// When that is changed, where it has no lease.
+    pub rotation: Option<Rotation>,
 }
 
 impl Read<'_> {
@@ -67,6 +69,7 @@ impl Read<'_> {
                     undelivered,
                     calls,
                     secret: Err(explain(failure, self.path, uses)),
+                    rotation: None,
                 };
             }
         };
@@ -80,24 +83,58 @@ impl Read<'_> {
                 granted_at: Moment::now(),
             }
         });
+        let rotation = match lease {
+            Some(_) => Ok(None),
+            None => Rotation::read(&answer.document, Moment::now()),
+        };
+        let is_login = lease.is_some() || !matches!(rotation, Ok(None));
         let secret = terms
-            .and_then(|_| Credentials::read(&answer.document))
-            .map_err(|failure| Error::Credentials {
-                path: self.path.to_owned(),
-                problem: failure.to_string(),
-                hint: Some(NOT_A_ROLE.to_owned()),
-            });
+            .and_then(|_| fields(&answer.document, is_login))
+            .and_then(|fields| Ok((fields, rotation?)));
+        let (secret, rotation) = match secret {
+            Ok((fields, rotation)) => (Ok(fields), rotation),
+            Err(failure) => (Err(failure), None),
+        };
+        let secret = secret.map_err(|failure| no_login(self.path.to_owned(), failure.to_string()));
         Issued {
             lease,
             lost,
             undelivered: false,
             calls,
             secret,
+            rotation,
         }
     }
 }
 
-const NOT_A_ROLE: &str = "is it the path of a database role, as in database/creds/app-role or database/static-creds/app?";
+/// What an answer holds, whatever the engine.
+fn fields(document: &Document, is_login: bool) -> Result<Fields, Failure> {
+    // Of a key-value engine of version 2, the secret itself and not what is told of it.
+    let is_versioned = !is_login && document.has("data.metadata.version");
+    let place = if is_versioned { "data.data" } else { "data" };
+    if !document.has(place) {
+        return Ok(Fields::default());
+    }
+    // What lets somebody into a database is a text; a key-value secret may be a number.
+    for name in ["username", "password"] {
+        let name = format!("{place}.{name}");
+        if is_login && document.has(&name) {
+            document.text(&name)?;
+        }
+    }
+    Fields::read(document, place)
+}
+
+/// An answer that lets nobody into a database.
+pub fn no_login(path: String, problem: String) -> Error {
+    let hint = "is it the path of a database role, as in database/creds/app-role or database/static-creds/app? Of any other \
+                secret, --env NAME=TEMPLATE makes variables";
+    Error::Credentials {
+        path,
+        problem,
+        hint: Some(hint.to_owned()),
+    }
+}
 
 fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
     let mount = path.split('/').next().unwrap_or(path);
@@ -113,7 +150,10 @@ fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
         ),
         Failure::Refused { status: 403, .. } => Some(hints::needed_line(path, "read")),
         Failure::Refused { status: 404, .. } => {
-            Some(format!("is a secrets engine mounted at {mount}/, and is the path right (--creds, VAULTEXEC_CREDS)?"))
+            Some(format!(
+                "is a secrets engine mounted at {mount}/, and is the path right (--creds, VAULTEXEC_CREDS)? That of a key-value \
+                 secret of version 2 is {mount}/data/NAME"
+            ))
         }
         failure if failure.may_have_acted() => Some(
             "a database role may have been made that nobody knows: it is revoked with the token it was asked for with, or \

@@ -189,7 +189,10 @@ impl Flags {
     /// The first option that is there again and may not be.
     fn twice(&self) -> Option<&(&'static Setting, OsString)> {
         self.0.iter().find(|(setting, _)| {
-            let once = !matches!(setting.form, Form::List(_) | Form::Count);
+            let once = !matches!(
+                setting.form,
+                Form::List(_) | Form::Several(..) | Form::Count
+            );
             once && self.values(setting).count() > 1
         })
     }
@@ -376,8 +379,8 @@ mod tests {
             ),
             (&["--creds"], "the value of --creds is missing"),
             (
-                &["--creds=a", "--creds=b", "--", "x"],
-                "--creds is given twice: give it once",
+                &["--role-id=a", "--role-id=b", "--", "x"],
+                "--role-id is given twice: give it once",
             ),
             (
                 &["--no-revoke=hunter2", "--", "x"],

@@ -104,7 +104,7 @@ fn zsh() -> String {
                 .unwrap_or_default(),
         };
         let many = match setting.form {
-            Form::List(_) | Form::Count => "*",
+            Form::List(_) | Form::Several(..) | Form::Count => "*",
             _ => "",
         };
         let help = quoted(setting.help);

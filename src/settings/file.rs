@@ -112,7 +112,7 @@ fn unknown(name: &str) -> String {
 /// A value as the texts that the command line would have given.
 fn texts(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, String> {
     match (value.get_ref(), setting.form) {
-        (DeValue::Array(items), Form::List(_)) => {
+        (DeValue::Array(items), Form::List(_) | Form::Several(..)) => {
             let items = items.iter().map(|item| text(setting, item.get_ref()));
             items.collect()
         }
@@ -131,7 +131,7 @@ fn text(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
             let key = setting.key().unwrap_or_default();
             let wanted = match setting.form {
                 Form::Switch => "true or false",
-                Form::List(_) => "a text, or a list of them",
+                Form::List(_) | Form::Several(..) => "a text, or a list of them",
                 _ => "a text",
             };
             Err(format!("{key} has to be {wanted}"))
@@ -175,7 +175,7 @@ mod tests {
                 "f.toml, line 2: there is no setting \"cred\"; did you mean creds?",
                 "f.toml, line 3: no secret is taken from this file: --secret-id-file or VAULT_SECRET_ID",
                 "f.toml, line 4: there is no setting \"verbose\"; --help has them all",
-                "f.toml, line 5: creds has to be a text",
+                "f.toml, line 5: creds has to be a text, or a list of them",
             ]
         );
         for (text, line) in [

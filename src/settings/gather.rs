@@ -3,20 +3,18 @@
 use log::LevelFilter;
 
 use super::Config;
-use super::forms;
 use super::login::auth;
-use super::lookup::{Layer, Lookup};
+use super::lookup::Lookup;
 use super::row::Setting;
 use super::server::vault;
 use super::table::{
-    CLEAR_ENV, CREDS, DATABASE_URL, INHERITED_DATABASE_URL, KEEP_ENV, KILL_AFTER, LEASE_TTL,
-    LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET, REVOKE_TIMEOUT, SET_ROLE, START_TIMEOUT,
-    STOP_SIGNAL, STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
+    CLEAR_ENV, KEEP_ENV, KILL_AFTER, LEASE_TTL, LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET,
+    REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
 };
+use super::{credentials, forms};
 use crate::error::Problem;
 use crate::logging::{Format, Logging};
 use crate::render::environment as child_environment;
-use crate::render::postgres::{Base, misleading_variable};
 use crate::supervise::OnExpiry;
 
 /// Checks every setting. `at_terminal` says whether standard input is one.
@@ -29,12 +27,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     super::check::check(&lookup);
     let vault = vault(&lookup, start_timeout);
     let auth = auth(&lookup);
-    let creds = creds(&lookup);
-    let base = base(&lookup);
-    if let Some((name, message)) = misleading_variable(base.as_ref(), lookup.environment()) {
-        lookup.wrong(name, message);
-    }
-    let set_role = set_role(&lookup, base.as_ref());
+    let recipe = credentials::recipe(&lookup);
     let on_expiry = on_expiry(&lookup, at_terminal);
     let lease_ttl = lookup.duration(&LEASE_TTL);
     let stop_signal = lookup.parsed(&STOP_SIGNAL, forms::stop_signal);
@@ -54,13 +47,11 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
         clear: lookup.switch(&CLEAR_ENV),
     };
     let problems = lookup.into_problems();
-    match (auth, creds, stop_signal) {
-        (Some(auth), Some(creds), Some(stop_signal)) if problems.is_empty() => Ok(Config {
+    match (auth, stop_signal) {
+        (Some(auth), Some(stop_signal)) if problems.is_empty() => Ok(Config {
             vault,
             auth,
-            creds,
-            base,
-            set_role,
+            recipe,
             child_environment,
             on_expiry,
             lease_ttl,
@@ -109,55 +100,6 @@ pub fn format(lookup: &Lookup<'_>, setting: &'static Setting) -> Format {
         _ => Err(forms::no_choice(text, setting)),
     });
     format.unwrap_or(Format::Text)
-}
-
-fn creds(lookup: &Lookup<'_>) -> Option<String> {
-    if lookup.is_missing(&CREDS) {
-        lookup.wrong(
-            CREDS.to_string(),
-            "it is missing: the path that is read for credentials, as in database/creds/app-role",
-        );
-    }
-    lookup.parsed(&CREDS, forms::creds_path)
-}
-
-fn base(lookup: &Lookup<'_>) -> Option<Base> {
-    let ours = lookup.value(&DATABASE_URL);
-    let value = ours.or_else(|| lookup.value(&INHERITED_DATABASE_URL))?;
-    if value.layer != Layer::Variable && forms::holds_password(&value.text) {
-        let message = match value.layer {
-            Layer::Flag => "there is a password in it, which everybody on the host can read there",
-            _ => "there is a password in it, and no secret is taken from this file",
-        };
-        lookup.wrong(
-            value.name,
-            format!("{message}: leave it out, the credentials from the server take its place"),
-        );
-        return None;
-    }
-    let is_inherited = INHERITED_DATABASE_URL.variables().contains(&value.name);
-    if is_inherited && Base::is_of_another_kind(&value.text) {
-        return None;
-    }
-    let base = Base::parse(&value.text);
-    base.map_err(|message| lookup.wrong(value.name, message))
-        .ok()
-}
-
-fn set_role(lookup: &Lookup<'_>, base: Option<&Base>) -> Option<String> {
-    lookup.parsed(&SET_ROLE, |role| {
-        if role.contains(char::is_control) {
-            return Err("there is a control character in it".to_owned());
-        }
-        match base.filter(|base| !base.takes_libpqs_parameters()) {
-            Some(base) => Err(format!(
-                "no role can be set in a URL of {}, whose reader does not take libpq's options: its sessions would be \
-                 those of the temporary role",
-                base.scheme
-            )),
-            None => Ok(role.to_owned()),
-        }
-    })
 }
 
 fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {

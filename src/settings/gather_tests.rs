@@ -3,6 +3,7 @@ use super::super::row::{Form, Setting};
 use super::super::table::{self, ALL};
 use super::*;
 use crate::environment::Given;
+use crate::render::recipe::Place;
 
 fn gathered(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {
     let (flags, environment) = (Flags::of(arguments), Given(environment.to_vec()));
@@ -30,7 +31,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 42] = [
+const EFFECTS: [(&Setting, &str, &str); 44] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -96,8 +97,10 @@ const EFFECTS: [(&Setting, &str, &str); 42] = [
     (
         &table::CREDS,
         "database/static-creds/app",
-        "creds: \"database/static-creds/app\"",
+        "paths: [\"database/static-creds/app\"]",
     ),
+    (&table::ENV, "A=b", "made: [Made { name: \"A\""),
+    (&table::RESOLVE_ENV, "true", "name: \"REFERRING\", path: 1"),
     (&table::DATABASE_URL, "postgresql://h/app", "path: \"/app\""),
     (
         &table::INHERITED_DATABASE_URL,
@@ -145,7 +148,7 @@ fn every_row_has_its_effect_in_every_layer_it_has() {
     let default = said(&[], &with(&[]));
     for (setting, value, effect) in EFFECTS {
         // Only the other form of the role id would be in its way.
-        let mut needed = NEEDED.to_vec();
+        let mut needed = [&NEEDED[..], &[("REFERRING", "vault:kv/a#b")]].concat();
         needed.retain(|(name, _)| !(*setting == table::ROLE_ID_FILE && *name == "VAULT_ROLE_ID"));
         for variable in setting.variables() {
             let environment = [&[(variable.as_str(), value)], &needed[..]].concat();
@@ -184,7 +187,7 @@ fn defaults_are_those_of_the_table() {
         "proxy: Direct, timeout: 60s, connect_timeout: 5s, max_retries: None, follow_redirects: true",
         "mount: \"approle\"",
         "secret_id: None, remove_file: false",
-        "base: None, set_role: None",
+        "place: Postgres(None) }], made: [], referring: [], set_role: None",
         "keep: [], clear: false",
         "on_expiry: Restart, lease_ttl: None",
         "stop_timeout: 10s, kill_after: None, start_timeout: 30s, revoke_timeout: 5s, revoke: true, strict_revoke: false",
@@ -347,7 +350,11 @@ fn the_choices_of_a_row_are_those_that_are_taken() {
 fn the_command_sees_no_variable_of_a_setting_that_is_a_secret_or_a_url() {
     let mut dropped = 0;
     for setting in table::ALL {
-        if !matches!(setting.form, Form::Secret | Form::Url(_)) {
+        let is_url = setting
+            .value_name()
+            .is_some_and(|name| name.ends_with("URL"));
+        let is_several = is_url && matches!(setting.form, Form::Several(..));
+        if !matches!(setting.form, Form::Secret | Form::Url(_)) && !is_several {
             continue;
         }
         for name in setting.variables() {
@@ -367,7 +374,9 @@ fn the_command_sees_no_variable_of_a_setting_that_is_a_secret_or_a_url() {
 fn an_inherited_url_of_another_database_is_not_ours() {
     for url in ["sqlite:///x", "mysql://u:p@h/d", "not a URL"] {
         let config = gathered(&[], &with(&[("DATABASE_URL", url)])).expect(url);
-        assert!(config.base.is_none(), "{url}");
+        let first = config.recipe.credentials.first();
+        let place = first.map(|first| first.place.clone());
+        assert_eq!(place, Some(Place::Postgres(None)), "{url}");
         let problems = gathered(&["--database-url", url], &with(&[])).expect_err(url);
         assert!(
             problems.contains("password in it") || problems.contains("not a URL of PostgreSQL"),
@@ -411,4 +420,137 @@ fn a_role_is_refused_where_it_would_not_reach_the_session() {
     }
     assert!(gathered(&flags, &with(&[("DATABASE_URL", "postgis://h/d")])).is_ok());
     assert!(gathered(&["--set-role", "a\u{1}b"], &with(&[])).is_err());
+}
+
+#[test]
+fn credentials_have_names_paths_and_places() {
+    let both = with(&[
+        (
+            "VAULTEXEC_CREDS",
+            "database/creds/x, ro=database/creds/y,my=db/static-creds/z",
+        ),
+        (
+            "VAULTEXEC_DATABASE_URL",
+            "postgresql://h1,h2/d\r\nmy=mysql://u:p@m/d?a=b\n",
+        ),
+    ]);
+    let flags = [
+        "--creds=database/creds/x",
+        "--creds=ro=database/creds/y",
+        "--creds=my=db/static-creds/z",
+        "--database-url=postgresql://h1,h2/d",
+        "--database-url=my=mysql://m/d?a=b",
+    ];
+    for (flags, environment) in [(&[][..], both), (&flags[..], with(&[]))] {
+        let recipe = gathered(flags, &environment).expect("sound").recipe;
+        assert_eq!(
+            recipe.paths,
+            ["database/creds/x", "database/creds/y", "db/static-creds/z"]
+        );
+        let prefixes: Vec<_> = recipe
+            .credentials
+            .iter()
+            .map(|one| one.prefix.as_str())
+            .collect();
+        assert_eq!(prefixes, ["", "RO_", "MY_"]);
+        let places: Vec<_> = recipe.credentials.iter().map(|one| &one.place).collect();
+        assert_eq!(places[0], places[1]);
+        assert!(matches!(places[0], Place::Postgres(Some(_))));
+        assert!(matches!(places[2], Place::Other(_)));
+    }
+    let twice = gathered(
+        &["--creds=a=db/creds/x", "--creds=b=db/creds/x"],
+        &with(&[]),
+    );
+    assert_eq!(twice.expect("sound").recipe.paths, ["db/creds/x"]);
+}
+
+#[test]
+fn what_is_said_of_credentials_that_are_not_there_or_twice_is_refused() {
+    for (flags, message) in [
+        (
+            &["--creds=a=d/creds/x", "--creds=A=d/creds/y"][..],
+            "two credentials would have the variables A_",
+        ),
+        (
+            &["--creds=d/creds/x", "--creds=d/creds/y"],
+            "cannot be a name of credentials",
+        ),
+        (
+            &["--database-url=ro=postgresql://h"],
+            "no credentials are called \"ro\"",
+        ),
+        (
+            &[
+                "--database-url=postgresql://h",
+                "--database-url=postgresql://i",
+            ],
+            "for the same credentials",
+        ),
+        (
+            &["--set-role=r", "--database-url=mysql://h/d"],
+            "only a PostgreSQL",
+        ),
+        (&["--env=A"], "--env: it is not NAME=TEMPLATE"),
+        (&["--env==x"], "cannot be the name of a variable"),
+        (
+            &["--env=A={{username|uri}}"],
+            "--env: A: there is no filter \"uri\"",
+        ),
+        (
+            &["--env=A={{rx.username}}"],
+            "--env: A: no credentials are called \"rx\"",
+        ),
+        (&["--env=A=1", "--env=A=2"], "A is made twice"),
+        (&["--env=VAULTEXEC_LEASE_ID=1"], "VAULTEXEC_LEASE_ID says"),
+    ] {
+        let problems = gathered(flags, &with(&[])).expect_err(message);
+        assert!(problems.contains(message), "{flags:?}: {problems}");
+    }
+}
+
+#[test]
+fn variables_that_refer_to_fields_are_found_where_that_is_asked_for() {
+    let given = [
+        ("KEY", "vault:secret/data/a#key"),
+        ("USER", "vault:database/creds/x#username"),
+    ];
+    let recipe = gathered(&["--env=A=b,c"], &with(&given))
+        .expect("sound")
+        .recipe;
+    assert_eq!((recipe.paths.len(), recipe.referring.len()), (1, 0));
+    let recipe = gathered(&["--resolve-env"], &with(&given))
+        .expect("sound")
+        .recipe;
+    assert_eq!(recipe.paths, ["database/creds/x", "secret/data/a"]);
+    let found: Vec<_> = recipe
+        .referring
+        .iter()
+        .map(|it| (it.name.as_str(), it.path, it.field.as_str()))
+        .collect();
+    assert_eq!(found, [("KEY", 1, "key"), ("USER", 0, "username")]);
+    // Then nothing else has to be read.
+    let alone = [("VAULT_ROLE_ID", "r"), ("KEY", "vault:secret/data/a#key")];
+    let recipe = gathered(&["--resolve-env"], &alone).expect("sound").recipe;
+    assert_eq!((recipe.paths.len(), recipe.credentials.len()), (1, 0));
+    for (name, value, message) in [
+        (
+            "KEY",
+            "vault:secret/data/a#key#2",
+            "KEY: it refers to a version",
+        ),
+        (
+            "KEY",
+            "vault:secret",
+            "KEY: a reference is vault:PATH#FIELD",
+        ),
+        (
+            "PGPASSWORD",
+            "vault:secret/data/a#key",
+            "PGPASSWORD: it refers to a field, and --creds sets it as well",
+        ),
+    ] {
+        let problems = gathered(&["--resolve-env"], &with(&[(name, value)])).expect_err(message);
+        assert!(problems.contains(message), "{problems}");
+    }
 }

@@ -104,6 +104,9 @@ impl<'a> Lookup<'a> {
                 name: name.clone(),
             };
             Some(match setting.form {
+                Form::Several(_, separator) if *layer == Layer::Variable => {
+                    several(&text, separator).map(value).collect()
+                }
                 Form::List(_) => text.split(',').map(str::trim).map(value).collect(),
                 _ => vec![value(&text)],
             })
@@ -155,7 +158,7 @@ impl<'a> Lookup<'a> {
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = match form {
-            Form::File(_) | Form::ApiPath | Form::Pem => text,
+            Form::File(_) | Form::ApiPath | Form::Pem | Form::Several(..) => text,
             _ => text.trim(),
         };
         if text.is_empty() {
@@ -243,6 +246,16 @@ impl<'a> Lookup<'a> {
     pub fn all(&self) -> impl Iterator<Item = (&'static Setting, Vec<Value>)> + '_ {
         ALL.iter().map(|setting| (*setting, self.list(setting)))
     }
+}
+
+/// The texts in a variable. What stands around a comma is no part of them; what is in a line is.
+fn several(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let alone = !text.contains(separator);
+    let pieces = text.split(separator).map(move |piece| match separator {
+        ',' if !alone => piece.trim(),
+        _ => piece.strip_suffix('\r').unwrap_or(piece),
+    });
+    pieces.filter(|piece| !piece.is_empty())
 }
 
 #[cfg(test)]

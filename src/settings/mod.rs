@@ -7,6 +7,7 @@ mod approle;
 mod check;
 mod command_line;
 mod completions;
+mod credentials;
 mod file;
 mod forms;
 mod gather;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use crate::login::AuthSettings;
 use crate::render::environment as child_environment;
-use crate::render::postgres::Base;
+use crate::render::recipe::Recipe;
 use crate::supervise::OnExpiry;
 use crate::sys::signal::Signal;
 use crate::vault;
@@ -44,12 +45,8 @@ pub struct Config {
     pub vault: vault::Settings,
     /// How to log in.
     pub auth: AuthSettings,
-    /// The path that is read for credentials.
-    pub creds: String,
-    /// Where the database is, as far as the settings say.
-    pub base: Option<Base>,
-    /// The role that sessions in the database change to.
-    pub set_role: Option<String>,
+    /// What is read, and what the child gets of it.
+    pub recipe: Recipe,
     /// Which of the caller's variables the child sees.
     pub child_environment: child_environment::Rules,
     /// What happens when credentials cannot be extended.

@@ -48,7 +48,9 @@ fn written(setting: &Setting, values: &[Value]) -> String {
         Form::Switch => {
             forms::switch(&value.text).map_or_else(|| quoted(&value.text), |on| on.to_string())
         }
-        Form::Url(_) | Form::List(_) => quoted(&forms::without_password(&value.text)),
+        Form::Url(_) | Form::List(_) | Form::Several(..) => {
+            quoted(&forms::without_password(&value.text))
+        }
         _ => quoted(&value.text),
     });
     let each: Vec<_> = each.collect();

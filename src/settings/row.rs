@@ -37,6 +37,9 @@ pub enum Form {
     Text(&'static str),
     /// Texts, separated by commas; the flag may be there again.
     List(&'static str),
+    /// Texts that may have commas and blanks in them; the flag may be there again, and the variable
+    /// separates them by this.
+    Several(&'static str, char),
     /// A URL, which may have a password in it.
     Url(&'static str),
     /// One of these.
@@ -185,6 +188,7 @@ impl Setting {
             Form::Switch | Form::Count | Form::Print(_) => return None,
             Form::Text(name)
             | Form::List(name)
+            | Form::Several(name, _)
             | Form::Url(name)
             | Form::Choice(name, _)
             | Form::File(name) => name,

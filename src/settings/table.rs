@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::help;
 use super::row::Form::{
-    ApiPath, Choice, Count, Duration as AtLeast, File, List, Number, Pem, Print, Secret, Switch,
-    Text, Url,
+    ApiPath, Choice, Count, Duration as AtLeast, File, List, Number, Pem, Print, Secret, Several,
+    Switch, Text, Url,
 };
 use super::row::{Group, Setting};
 
@@ -102,17 +102,22 @@ table! {
             .help("File with such a token; - is standard input");
     }
     Credentials {
-        CREDS = flag("creds", ApiPath).variable("VAULTEXEC_CREDS")
+        CREDS = flag("creds", Several("[NAME=]PATH", ',')).variable("VAULTEXEC_CREDS")
             .brief("what is read")
-            .help("The path that is read for credentials, as in database/creds/app-role or database/static-creds/app");
-        DATABASE_URL = flag("database-url", Url("URL")).variable("VAULTEXEC_DATABASE_URL")
+            .help("The path that is read for credentials, as in database/creds/app-role or database/static-creds/app, or for any other secret; it may be there again, with a NAME (the variable separates them by commas): the first are the default ones, and those called ro have RO_PGUSER, RO_DATABASE_URL and so on");
+        ENV = flag("env", Several("NAME=TEMPLATE", '\n')).variable("VAULTEXEC_ENV")
+            .brief("one more variable")
+            .help("A variable made of fields, which counts before any other of its name: {{password}}, {{ro.username}}, {{url}}, {{jdbc_url}}, with the filters url, json and base64, as in {{password | url}}; it may be there again (the variable separates them by line breaks)");
+        RESOLVE_ENV = flag("resolve-env", Switch).variable("VAULTEXEC_RESOLVE_ENV")
+            .help("Inherited variables whose whole value is vault:PATH#FIELD get that field's value");
+        DATABASE_URL = flag("database-url", Several("[NAME=]URL", '\n')).variable("VAULTEXEC_DATABASE_URL")
             .depends("the inherited DATABASE_URL, else PGHOST, PGPORT, PGDATABASE, PGSSLMODE, else localhost:5432")
-            .brief("where PostgreSQL is")
-            .help("Base for DATABASE_URL; its user and password are replaced. A flag or a file may not hold a password");
+            .brief("where it is good")
+            .help("Base for DATABASE_URL, of PostgreSQL, MySQL, MariaDB, MongoDB, AMQP or Redis; its user and password are replaced. NAME=URL is for the credentials of that name, which else have that of the default ones. A flag or a file may not hold a password");
         INHERITED_DATABASE_URL = variable("DATABASE_URL", Url("URL"))
             .help("The base, where the option does not say one");
         SET_ROLE = flag("set-role", Text("ROLE")).variable("VAULTEXEC_SET_ROLE")
-            .help("SET ROLE for every session, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
+            .help("SET ROLE for every session with the default credentials, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
         LEASE_TTL = flag("lease-ttl", AtLeast(SHORTEST_LEASE)).variable("VAULTEXEC_LEASE_TTL")
             .help("Ask for a lease of this length and keep renewing it, so that less is left after a crash");
         ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")

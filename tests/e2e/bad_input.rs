@@ -109,7 +109,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         ),
         (
             "VAULTEXEC_DATABASE_URL",
-            "mysql://u:hunter2@h/d",
+            "sqlite://u:hunter2@h/d",
             "as in postgresql://",
         ),
         (

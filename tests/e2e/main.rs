@@ -41,6 +41,7 @@ mod rotation;
 mod rotation_failures;
 mod rotation_races;
 mod settings;
+mod several;
 mod shells;
 mod signals;
 mod soak;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{Action, Machine, News};
 use crate::ledger::{Fact, LeaseNo, NewSession, Rights, SessionNo, Target};
-use crate::manager::obtaining::{Obtaining, Plan, plan};
+use crate::manager::obtaining::{Got, Obtaining, Plan, plan};
 use crate::manager::request::{Request, Unobtained};
 use crate::manager::set::{Set, SetNo};
 use crate::manager::wording;
-use crate::secret::Issued;
+use crate::secret::{Issued, Rotation};
 use crate::sys::clock::Moment;
 use crate::vault::Backoff;
 
@@ -188,6 +188,7 @@ impl Machine {
             undelivered,
             calls,
             secret,
+            rotation,
         } = issued;
         match calls {
             0 => self.ledger.apply(Fact::NotUsed(session)),
@@ -215,7 +216,14 @@ impl Machine {
             self.ledger.apply(Fact::ReadLost(session));
         }
         match secret {
-            Ok(secret) => obtaining.enter(index, secret, lease),
+            Ok(secret) => {
+                let got = Got {
+                    secret,
+                    lease,
+                    rotation,
+                };
+                obtaining.enter(index, got);
+            }
             Err(error) => {
                 obtaining.error.get_or_insert(Unobtained::now(error));
             }
@@ -240,8 +248,13 @@ impl Machine {
                 self.not_obtained(error, now, actions);
                 return;
             }
-            let (leases, secrets) = obtaining.finish();
-            let set = self.set(session, leases, now, chance);
+            let (mut leases, mut rotations, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
+            for got in obtaining.finish() {
+                leases.push(got.lease);
+                rotations.push(got.rotation);
+                secrets.push(got.secret);
+            }
+            let set = self.set(session, leases, rotations, now, chance);
             self.fresh = Some((set, secrets));
             actions.push(Action::Tell(News::Obtained));
             return;
@@ -290,12 +303,22 @@ impl Machine {
         &mut self,
         session: SessionNo,
         leases: Vec<Option<LeaseNo>>,
+        rotations: Vec<Option<Rotation>>,
         now: Moment,
         chance: &mut dyn FnMut() -> f64,
     ) -> Set {
         self.numbers += 1;
-        let schedule = Set::schedule(&self.ledger, session, &leases, self.rules.lease_ttl, chance);
-        let set = Set::new(SetNo(self.numbers), session, leases, schedule, now);
+        let lease_ttl = self.rules.lease_ttl;
+        let schedule = Set::schedule(
+            &self.ledger,
+            session,
+            &leases,
+            &rotations,
+            lease_ttl,
+            chance,
+        );
+        let no = SetNo(self.numbers);
+        let set = Set::new(no, session, leases, rotations, schedule, now);
         wording::say_good_until(&set.schedule, now);
         wording::say_end(&set.schedule, None, now);
         // A token is renewed once, whatever hangs on it.

@@ -8,6 +8,7 @@ use crate::manager::revoke;
 use crate::manager::schedule::{Cause, Subject};
 use crate::manager::set::{Set, SetNo};
 use crate::manager::wording;
+use crate::secret::Rotation;
 use crate::sys::clock::Moment;
 use crate::vault::{Failure, Renewed};
 
@@ -26,6 +27,18 @@ impl Machine {
         self.retire_unused(now);
         if old.is_none() && self.rules.replace {
             wording::say_outlook(&self.outlook, now);
+        }
+    }
+
+    /// The fresh credentials are revoked, and count as not obtained.
+    pub(super) fn give_back(&mut self, now: Moment) {
+        let fresh = self.fresh.take();
+        if let Some(current) = &mut self.current {
+            current.tried = true;
+            if fresh.is_some_and(|(fresh, _)| fresh.session == current.session) {
+                current.schedule.take_token(now);
+            }
+            self.retire_unused(now);
         }
     }
 
@@ -86,6 +99,7 @@ impl Machine {
                 log::info!(event = "renewed"; "renewed the {subject} for {}", humantime::format_duration(renewed.granted));
                 let target = match subject {
                     Subject::Token => Some(Target::Token(session)),
+                    Subject::Password(_) => None,
                     Subject::Lease(index) => {
                         set.leases.get(index).copied().flatten().map(Target::Lease)
                     }
@@ -125,6 +139,30 @@ impl Machine {
         if look_again {
             self.with_set(no, |set| set.look_now(now));
         }
+    }
+
+    /// A password that was changed has ended for the child at this moment.
+    pub(super) fn rotation(
+        &mut self,
+        no: SetNo,
+        index: usize,
+        found: Option<Rotation>,
+        now: Moment,
+        chance: f64,
+    ) {
+        self.with_set(no, |set| {
+            let known = set.rotations.get(index).and_then(Option::as_ref);
+            match found {
+                Some(found) if known.is_some_and(|known| known.made == found.made) => {
+                    set.schedule.not_rotated(index, found.ttl, now);
+                }
+                _ => {
+                    let cause = Cause::Rotated;
+                    set.schedule
+                        .fixed(Subject::Password(index), cause, now, chance);
+                }
+            }
+        });
     }
 
     /// Whether the token is still good, when a renewal was forbidden.
@@ -212,6 +250,7 @@ fn judge(subject: Subject, failure: &Failure) -> Verdict {
     let not_renewable = match subject {
         Subject::Lease(_) => failure.is_lease_not_renewable(),
         Subject::Token => failure.is_token_not_renewable(),
+        Subject::Password(_) => false,
     };
     if failure.status() == Some(403) && failure.is_from_api() {
         Verdict::Unclear

@@ -16,7 +16,7 @@ use super::set::{Set, SetNo};
 use super::wording;
 use crate::ledger::{Fact, LeaseNo, Ledger, SessionNo};
 use crate::login::Outlook;
-use crate::render::postgres::Credentials;
+use crate::secret::Fields;
 use crate::sys::clock::Moment;
 use crate::vault::Backoff;
 
@@ -81,6 +81,8 @@ pub enum Event {
     Answered(Answer),
     /// The child has the new credentials.
     Started,
+    /// The new credentials are of no use.
+    Unusable,
     /// Time may have passed unseen: look at everything.
     Look,
     /// What was done about the end of the credentials has failed.
@@ -98,7 +100,7 @@ pub struct Machine {
     /// What the child has.
     current: Option<Set>,
     /// What the next child will have, and the secrets in it.
-    fresh: Option<(Set, Vec<Credentials>)>,
+    fresh: Option<(Set, Vec<Fields>)>,
     obtaining: Option<Obtaining>,
     /// The token whose rights are being asked for.
     asking_rights: Option<SessionNo>,
@@ -151,8 +153,14 @@ impl Machine {
         self.current.is_some() && (self.obtaining.is_some() || self.asking_rights.is_some())
     }
 
+    /// The new credentials, while they are here.
+    #[must_use]
+    pub fn fresh_secrets(&self) -> &[Fields] {
+        self.fresh.as_ref().map_or(&[], |(_, secrets)| secrets)
+    }
+
     /// The new credentials; they leave the machine with this.
-    pub fn take_secrets(&mut self) -> Vec<Credentials> {
+    pub fn take_secrets(&mut self) -> Vec<Fields> {
         self.fresh
             .as_mut()
             .map(|(_, secrets)| std::mem::take(secrets))
@@ -187,6 +195,7 @@ impl Machine {
             Event::Wanted => self.want(now, chance(), &mut actions),
             Event::Answered(answer) => self.answered(answer, now, chance, &mut actions),
             Event::Started => self.started(now, &mut actions),
+            Event::Unusable => self.give_back(now),
             Event::Look => self.sets().for_each(|set| set.look_now(now)),
             Event::ActFailed => {
                 // Looking whether a file has been written anew costs the server nothing.
@@ -290,6 +299,7 @@ impl Machine {
         let (session, leases) = (set.session, set.leases.clone());
         let limit = set.schedule.answer_limit(now);
         let lease = match subject {
+            Subject::Password(index) => return self.read_again(no, index, limit),
             Subject::Token => None,
             Subject::Lease(index) => {
                 let lease = leases.get(index).copied().flatten()?;
@@ -304,6 +314,21 @@ impl Machine {
             lease,
             token,
             increment,
+            limit,
+        }))
+    }
+
+    /// Looks whether the password of a static role was changed.
+    fn read_again(&mut self, no: SetNo, index: usize, limit: Duration) -> Option<Action> {
+        let session = self.sets().find(|set| set.no == no)?.session;
+        let token = self.ledger.session(session)?.token.clone();
+        let path = self.rules.paths.get(index)?.clone();
+        self.ledger.apply(Fact::Used(session));
+        Some(Action::Ask(Request::ReadAgain {
+            set: no,
+            index,
+            path,
+            token,
             limit,
         }))
     }
@@ -329,6 +354,23 @@ impl Machine {
             }
             Answer::Renewed(no, subject, result) => {
                 self.renewed(no, subject, result, now, chance, actions);
+            }
+            Answer::ReadAgain(no, index, Ok(rotation)) => {
+                let mut look_again = false;
+                self.with_set(no, |set| {
+                    set.renewing = false;
+                    set.denied = None;
+                    set.schedule.used_token(chance());
+                    look_again = std::mem::take(&mut set.look_again);
+                });
+                self.rotation(no, index, rotation, now, chance());
+                if look_again {
+                    self.with_set(no, |set| set.look_now(now));
+                }
+            }
+            Answer::ReadAgain(no, index, Err(failure)) => {
+                let subject = Subject::Password(index);
+                self.renewed(no, subject, Err(failure), now, chance, actions);
             }
             Answer::Alive(no, subject, failure, alive) => {
                 self.looked_up(no, subject, &failure, alive, now, chance());

@@ -9,6 +9,7 @@ use crate::login::CannotRepeat;
 use crate::manager::request::Unobtained;
 use crate::manager::schedule::{Cause, Subject};
 use crate::manager::test_support::{counted_token, issued, lost, refused, rules, service_token};
+use crate::secret::Rotation;
 use crate::vault::{Failure, Renewed, Revoked};
 
 /// What an answer says.
@@ -42,6 +43,8 @@ struct World {
     token: fn() -> NewSession,
     /// How long leases are granted for.
     lease: Duration,
+    /// Whether the first path is that of a static role, whose password is changed every minute.
+    is_static: bool,
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             outlook: Outlook::default(),
             token: || service_token(60),
             lease: Duration::from_secs(3600),
+            is_static: false,
         }
     }
 
@@ -123,7 +127,28 @@ impl World {
                     "one renewal at a time"
                 );
             }
+            Request::ReadAgain { set, .. } => {
+                let same = |asked: &&Request| matches!(asked, Request::ReadAgain { set: other, .. } if other == set);
+                assert_eq!(
+                    self.asked.iter().filter(same).count(),
+                    0,
+                    "one look at a time"
+                );
+            }
             Request::AskRights { .. } | Request::LookUp { .. } => {}
+        }
+    }
+
+    /// The password of the static role as it is now; `changed` says whether it is another one by then.
+    fn rotation(&self, changed: bool) -> Rotation {
+        Rotation {
+            made: if changed {
+                format!("{:?}", self.now)
+            } else {
+                "then".to_owned()
+            },
+            read_at: self.now,
+            ttl: Duration::from_secs(60),
         }
     }
 
@@ -209,7 +234,12 @@ impl World {
                     renewable: true,
                     granted_at: self.now,
                 };
-                Answer::Read(session, index, Box::new(issued(lease, failure)))
+                let mut issued = issued(lease, failure);
+                if self.is_static && index == 0 && issued.secret.is_ok() {
+                    issued.lease = None;
+                    issued.rotation = Some(self.rotation(false));
+                }
+                Answer::Read(session, index, Box::new(issued))
             }
             Request::Renew {
                 set,
@@ -224,6 +254,11 @@ impl World {
                     renewable: true,
                 };
                 Answer::Renewed(set, subject, failure.map_or(Ok(renewed), Err))
+            }
+            Request::ReadAgain { set, index, .. } => {
+                let changed = matches!(say, Say::Less | Say::AllLess);
+                let rotation = failure.map_or_else(|| Ok(Some(self.rotation(changed))), Err);
+                Answer::ReadAgain(set, index, rotation)
             }
             Request::LookUp {
                 set,
@@ -581,17 +616,19 @@ enum Step {
     Started,
     Look,
     ActFailed,
+    Unusable,
     Wait,
     /// The login, or else the oldest request, or else the newest one, is answered.
     Answer(Say),
     AnswerNewest(Say),
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step::Wanted,
     Step::Started,
     Step::Look,
     Step::ActFailed,
+    Step::Unusable,
     Step::Wait,
     Step::Answer(Say::Yes),
     Step::Answer(Say::Less),
@@ -612,6 +649,7 @@ impl World {
             Step::Started if self.machine.fresh.is_some() => self.start(),
             Step::Look => self.event(Event::Look),
             Step::ActFailed => self.event(Event::ActFailed),
+            Step::Unusable if self.machine.fresh.is_some() => self.event(Event::Unusable),
             Step::Wait => {
                 self.wait();
             }
@@ -623,7 +661,7 @@ impl World {
                     self.event(Event::Answered(answer));
                 }
             }
-            Step::Started | Step::Answer(_) => {}
+            Step::Started | Step::Unusable | Step::Answer(_) => {}
         }
     }
 }
@@ -650,7 +688,11 @@ fn worlds() -> Vec<World> {
     counted.token = || counted_token(9);
     let mut spent = World::new();
     spent.outlook.cannot = Some(CannotRepeat::UsesSpent);
-    all.extend([counted, spent]);
+    let mut fixed = World::new();
+    fixed.is_static = true;
+    let mut beside = World::with(two());
+    beside.is_static = true;
+    all.extend([counted, spent, fixed, beside]);
     all
 }
 
@@ -701,4 +743,69 @@ fn every_sequence_of_three_keeps_the_rules_from_every_point_of_a_life() {
             world.nothing_is_left();
         }
     }
+}
+
+#[test]
+fn a_changed_password_of_a_static_role_is_acted_on_once_and_leads_to_new_credentials() {
+    let mut world = World::new();
+    world.is_static = true;
+    let mut world = world.started();
+    world.asked.clear();
+    let is_look = |world: &World| matches!(world.asked.first(), Some(Request::ReadAgain { .. }));
+    let until_look = |world: &mut World| {
+        while !is_look(world) {
+            world.asked.clear();
+            world.wait();
+        }
+    };
+    let begun = world.now;
+    until_look(&mut world);
+    assert_eq!(world.now.since(begun), Duration::from_secs(61));
+    world.answer(Say::Yes);
+    assert!(world.news.is_empty(), "{:?}", world.news);
+    until_look(&mut world);
+    world.answer(Say::Less);
+    assert_eq!(world.news, ["expiring"]);
+    let cause = world.machine.deadline().map(|deadline| deadline.cause);
+    assert_eq!(cause, Some(Cause::Rotated));
+    world.event(Event::Wanted);
+    if world.logins == 1 {
+        world.log_in(Say::Yes);
+    }
+    world.answer(Say::Yes);
+    assert_eq!(world.news, ["expiring", "obtained"]);
+    world.start();
+    assert_eq!(world.machine.deadline(), None);
+}
+
+#[test]
+fn credentials_of_no_use_are_revoked_and_the_token_stays_alive_for_those_that_the_child_has() {
+    let mut world = World::new().started();
+    // The rights are known, so that the token can be kept.
+    world.answer(Say::Yes);
+    let until_expiring = |world: &mut World| {
+        while !world.news.contains(&"expiring") {
+            world.wait();
+            while !world.asked.is_empty() {
+                world.answer(Say::Less);
+            }
+        }
+    };
+    until_expiring(&mut world);
+    world.event(Event::Wanted);
+    assert_eq!(world.logins, 0, "the token is good enough");
+    world.answer(Say::Yes);
+    world.event(Event::Unusable);
+    let asked = |world: &World, wanted: fn(&Request) -> bool| world.asked.iter().any(wanted);
+    assert!(asked(
+        &world,
+        |it| matches!(it, Request::Revoke { call, .. } if matches!(call.target, Target::Lease(_)))
+    ));
+    assert!(asked(&world, |it| matches!(
+        it,
+        Request::Renew {
+            subject: Subject::Token,
+            ..
+        }
+    )));
 }

@@ -2,7 +2,6 @@
 
 mod base;
 mod credentials;
-#[cfg_attr(not(test), expect(dead_code, reason = "for {{jdbc_url}}"))]
 pub mod jdbc;
 mod parameters;
 mod place;
@@ -11,4 +10,4 @@ mod variables;
 pub use base::{Base, split_user};
 pub use credentials::Credentials;
 pub use place::{Place, misleading_variable};
-pub use variables::variables;
+pub use variables::{url, variables};

@@ -69,7 +69,7 @@ pub fn variables(
                 .to_owned(),
         );
     } else {
-        let url = Sensitive::new(url(credentials, base, &place));
+        let url = Sensitive::new(url_at(credentials, base, &place));
         set.push(("DATABASE_URL", url));
     }
     let places = [
@@ -100,7 +100,24 @@ pub fn variables(
     Variables { set, drop, notes }
 }
 
-fn url(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String {
+/// The URL, whatever the caller's `DATABASE_URL` is.
+#[must_use]
+pub fn url(
+    credentials: &Credentials,
+    base: Option<&Base>,
+    set_role: Option<&str>,
+    environment: &dyn Environment,
+) -> Sensitive<String> {
+    let mut place = Place::find(base, environment);
+    let mut base = base.cloned();
+    if let Some(role) = set_role {
+        place.set_role(role);
+        base = base.map(|base| base.without("options"));
+    }
+    Sensitive::new(url_at(credentials, base.as_ref(), &place))
+}
+
+fn url_at(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String {
     let scheme = base.map_or("postgresql", |base| base.scheme.as_str());
     let user = encode(&credentials.username);
     let password = encode(credentials.password.expose());
