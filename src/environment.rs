@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::sys::own_environment;
+
 /// Where variables are looked up. A test hands in its own.
 pub trait Environment {
     /// A variable's value, in bytes as the caller had it.
@@ -16,14 +18,12 @@ pub trait Environment {
 pub struct Inherited;
 
 impl Environment for Inherited {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn variable(&self, name: &str) -> Option<OsString> {
-        std::env::var_os(name)
+        own_environment::variable(name)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn all(&self) -> Vec<(OsString, OsString)> {
-        std::env::vars_os().collect()
+        own_environment::all()
     }
 }
 

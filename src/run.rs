@@ -18,11 +18,12 @@ use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
 use crate::login::Login;
 use crate::manager::{Manager, Rules as ManagerRules};
+use crate::render::environment::is_secret;
 use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Rules, Startup, Stop, Supply as _};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{helper, inherited, mask, process};
+use crate::sys::{helper, inherited, mask, own_environment, process};
 use crate::vault::Client;
 
 /// Runs vaultexec as it was called.
@@ -30,6 +31,7 @@ pub fn run() -> Exit {
     if process::has_rights_of_its_file() {
         return refuse_rights();
     }
+    own_environment::take(is_secret);
     if process::is_init() {
         // A file of the settings may be a pipe that nobody writes to.
         mask::end_when_asked_to();
@@ -129,6 +131,8 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, E
     } else {
         settings.read(again)
     };
+    // The command gets what it is to keep, now and when it is started again.
+    own_environment::forget(|name| config.child_environment.keeps(name));
     read.map_err(Error::Config)
 }
 

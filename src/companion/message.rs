@@ -80,7 +80,7 @@ impl Message {
 mod tests {
     use super::*;
     use crate::ledger::{Fact, NewLease, NewSession};
-    use crate::sensitive::Sensitive;
+    use crate::sensitive::Kept;
     use crate::sys::clock::Moment;
     use std::rc::Rc;
     use std::time::Duration;
@@ -88,7 +88,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
         ledger.apply(Fact::LoggedIn(NewSession {
-            token: Rc::new(Sensitive::from("hvs.token")),
+            token: Rc::new(Kept::from("hvs.token")),
             batch: false,
             foreign: false,
             uses: Some(7),

@@ -44,8 +44,7 @@ impl Link {
         let (socket, theirs) = UnixStream::pair()?;
         // A companion that does not listen must never hold up the child.
         socket.set_nonblocking(true)?;
-        let secret = |name: &[u8]| crate::render::environment::is_secret(name);
-        let process = apart::start(theirs, secret, |socket| guard::watch(socket, config))?;
+        let process = apart::start(theirs, |socket| guard::watch(socket, config))?;
         Ok(Self { socket, process })
     }
 

@@ -189,7 +189,7 @@ pub enum Reason {
 /// The companion has to know the tokens; everywhere else they have no way out but `expose`.
 mod handed_over {
     use super::{Rc, Token};
-    use crate::sensitive::Sensitive;
+    use crate::sensitive::{Kept, Sensitive};
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(token: &Token, serializer: S) -> Result<S::Ok, S::Error> {
@@ -198,7 +198,7 @@ mod handed_over {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Token, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ok(Rc::new(Sensitive::new(text)))
+        Ok(Rc::new(Kept::from(Sensitive::new(text))))
     }
 }
 

@@ -14,7 +14,7 @@ use super::supply::Supply;
 use super::wrapping;
 use crate::error::{Error, Problem};
 use crate::ledger::NewSession;
-use crate::sensitive::Sensitive;
+use crate::sensitive::{Kept, Sensitive};
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Failure, LoginAnswer, Retry, WrappingInfo};
 
@@ -31,7 +31,7 @@ pub struct AppRole {
     /// The path that a wrapping token must have, if one was given.
     creation_path: Option<CreationPath>,
     /// What was in the wrapping token.
-    unwrapped: Option<Sensitive<String>>,
+    unwrapped: Option<Kept>,
     /// The file to delete once the login succeeded.
     remove: Option<PathBuf>,
     /// How many logins the secret id still allows, if that is known and bounded.
@@ -180,10 +180,7 @@ impl AppRole {
 
     fn secret_id(&self) -> Option<&str> {
         if self.creation_path.is_some() {
-            return self
-                .unwrapped
-                .as_ref()
-                .map(|secret| secret.expose().as_str());
+            return self.unwrapped.as_ref().map(Kept::expose);
         }
         self.given.as_ref().and_then(Supply::expose)
     }
@@ -215,7 +212,7 @@ impl AppRole {
             .ok()
             .filter(|duration| !duration.is_zero())
             .map(|duration| Moment::now() + duration);
-        self.unwrapped = Some(secret_id);
+        self.unwrapped = Some(secret_id.into());
         given.forget();
         if retry.just_interrupted().await.is_some() {
             log::warn!(

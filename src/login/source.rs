@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -126,7 +127,11 @@ impl Source {
                 let cannot = |error| wrong(cannot_read(path, &error));
                 bounded(File::open(path).map_err(cannot)?).map_err(cannot)?
             }
-            Self::StandardInput { .. } => bounded(std::io::stdin().lock())
+            // Not by way of the standard library's buffer, which is never given back.
+            Self::StandardInput { .. } => std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .and_then(|input| bounded(File::from(input)))
                 .map_err(|error| wrong(format!("cannot read standard input: {error}")))?,
         };
         if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::source::Source;
 use crate::error::Problem;
-use crate::sensitive::Sensitive;
+use crate::sensitive::{Kept, Sensitive};
 
 /// Reads what is sent.
 type Reading = fn(&Source) -> Result<Sensitive<String>, Problem>;
@@ -14,7 +14,7 @@ type Reading = fn(&Source) -> Result<Sensitive<String>, Problem>;
 pub struct Supply {
     source: Source,
     reading: Reading,
-    value: Option<Sensitive<String>>,
+    value: Option<Kept>,
     /// Tells a value that was delivered anew from the one that is known, without keeping it.
     fingerprint: u64,
     keys: RandomState,
@@ -32,7 +32,7 @@ impl Supply {
             source: source.clone(),
             reading,
             fingerprint: keys.hash_one(value.expose()),
-            value: Some(value),
+            value: Some(value.into()),
             keys,
         })
     }
@@ -49,18 +49,18 @@ impl Supply {
         let fingerprint = self.keys.hash_one(value.expose());
         let other = fingerprint != self.fingerprint;
         self.fingerprint = fingerprint;
-        self.value = Some(value);
+        self.value = Some(value.into());
         other
     }
 
     /// The value.
-    pub const fn value(&self) -> Option<&Sensitive<String>> {
+    pub const fn value(&self) -> Option<&Kept> {
         self.value.as_ref()
     }
 
     /// The value's text.
     pub fn expose(&self) -> Option<&str> {
-        self.value.as_ref().map(|value| value.expose().as_str())
+        self.value.as_ref().map(Kept::expose)
     }
 
     /// Whether it is known, or can be read again.

@@ -5,7 +5,7 @@ use super::source::Source;
 use super::supply::Supply;
 use crate::error::{Error, Problem, hints};
 use crate::ledger::NewSession;
-use crate::sensitive::Sensitive;
+use crate::sensitive::{Kept, Sensitive};
 use crate::sys::clock::Moment;
 use crate::vault::{Client, Failure, Retry, Token, TokenInfo};
 
@@ -47,7 +47,7 @@ impl HandedIn {
             )));
         };
         let info = look_up(client, retry, token).await?;
-        let session = session(token.expose().as_str(), info.as_ref(), Moment::now());
+        let session = session(token.expose(), info.as_ref(), Moment::now());
         self.used = true;
         self.token.forget();
         Ok(session)
@@ -65,11 +65,7 @@ impl HandedIn {
 }
 
 /// What the server says of the token; nothing where the token's policy forbids the question.
-async fn look_up(
-    client: &Client,
-    retry: &Retry,
-    token: &Sensitive<String>,
-) -> Result<Option<TokenInfo>, Error> {
+async fn look_up(client: &Client, retry: &Retry, token: &Kept) -> Result<Option<TokenInfo>, Error> {
     let repeat = |failure: &Failure| failure.is_transient() || matches!(failure, Failure::Lost(_));
     let info = retry
         .until_known(client, Failure::is_token_gone, async || {
@@ -122,7 +118,7 @@ fn session(token: &str, info: Option<&TokenInfo>, now: Moment) -> NewSession {
         log::info!("the token that was handed in lives for {left} unless it is renewed");
     }
     NewSession {
-        token: Token::new(Sensitive::from(token)),
+        token: Token::new(Kept::from(token)),
         batch: info.is_some_and(|info| info.batch),
         foreign: true,
         uses: info.and_then(|info| info.num_uses),

@@ -3,7 +3,7 @@
 
 use super::creation_path::CreationPath;
 use crate::error::Error;
-use crate::sensitive::Sensitive;
+use crate::sensitive::Kept;
 use crate::vault::{Client, Document, Failure, Retry, WrappingInfo};
 
 /// What is to be done when nobody can say who opened a token that should have been made at `path`.
@@ -24,7 +24,7 @@ fn alarm(path: &CreationPath) -> String {
 pub async fn open(
     client: &Client,
     retry: &Retry,
-    token: &Sensitive<String>,
+    token: &Kept,
     path: &CreationPath,
 ) -> Result<Document, Error> {
     let doing = "open the wrapping token";
@@ -61,7 +61,7 @@ pub async fn open(
 pub async fn look_up(
     client: &Client,
     retry: &Retry,
-    token: &Sensitive<String>,
+    token: &Kept,
     path: &CreationPath,
 ) -> Result<WrappingInfo, Error> {
     let doing = "open the wrapping token";

@@ -245,6 +245,7 @@ impl Manager {
         if let Some(companion) = &mut self.companion {
             companion.child_started(child);
         }
+        self.client.close_connections();
         self.handle(Event::Started);
     }
 

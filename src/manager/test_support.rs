@@ -7,7 +7,7 @@ use super::machine::Rules;
 use crate::error::Error;
 use crate::ledger::{NewLease, NewSession};
 use crate::secret::Issued;
-use crate::sensitive::Sensitive;
+use crate::sensitive::{Kept, Sensitive};
 use crate::sys::clock::Moment;
 use crate::vault::Failure;
 
@@ -29,7 +29,7 @@ pub fn rules() -> Rules {
 /// A service token that was granted now for so many minutes.
 pub fn service_token(minutes: u64) -> NewSession {
     NewSession {
-        token: Rc::new(Sensitive::from("hvs.token")),
+        token: Rc::new(Kept::from("hvs.token")),
         batch: false,
         foreign: false,
         uses: None,

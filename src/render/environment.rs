@@ -1,7 +1,7 @@
 //! The child's environment: the caller's, without what is not the child's business, and with what
 //! was made for it. Pure.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::sensitive::Sensitive;
@@ -51,6 +51,15 @@ pub struct Rules {
     pub clear: bool,
 }
 
+impl Rules {
+    /// Whether this variable is kept in any case.
+    #[must_use]
+    pub fn keeps(&self, name: &OsStr) -> bool {
+        let mut patterns = self.keep.iter();
+        patterns.any(|pattern| matches(pattern, name.as_bytes()))
+    }
+}
+
 /// Whether a variable may hold, or lead to, a secret of the login.
 #[must_use]
 pub fn is_secret(name: &[u8]) -> bool {
@@ -87,7 +96,7 @@ pub fn build(
         if OF_A_RUN.iter().any(|dropped| dropped.as_bytes() == bytes) {
             return false;
         }
-        if rules.keep.iter().any(|pattern| matches(pattern, bytes)) {
+        if rules.keeps(name) {
             return true;
         }
         !rules.clear && !is_secret(bytes) && !drop.iter().any(|dropped| dropped.as_bytes() == bytes)

@@ -65,8 +65,7 @@ pub fn is_alone() -> bool {
     threads.map_or(true, |threads| threads.take(2).count() == 1)
 }
 
-/// Starts a process that runs `work` with its end of the socket, and ends. Variables whose names
-/// are `secret` are wiped from its environment.
+/// Starts a process that runs `work` with its end of the socket, and ends.
 ///
 /// Must be called while there is only one thread ([`is_alone`]): a lock that another one holds would
 /// never be given back in the new process. It may be called at any time then, also from within the
@@ -77,11 +76,7 @@ pub fn is_alone() -> bool {
 ///
 /// # Errors
 /// When the system has no process to give.
-pub fn start(
-    socket: UnixStream,
-    secret: impl Fn(&[u8]) -> bool,
-    work: impl FnOnce(UnixStream) + Send,
-) -> io::Result<Apart> {
+pub fn start(socket: UnixStream, work: impl FnOnce(UnixStream) + Send) -> io::Result<Apart> {
     // Whoever forks from within an event loop is in it still: only another thread can have its own.
     let in_event_loop = tokio::runtime::Handle::try_current().is_ok();
     // A signal that comes before they are ignored must not run a handler that writes to the parent.
@@ -96,7 +91,7 @@ pub fn start(
             })
         }
         ForkResult::Child => {
-            if cut_off(&socket, secret).is_ok() {
+            if cut_off(&socket).is_ok() {
                 if in_event_loop {
                     std::thread::scope(|scope| {
                         let worker = std::thread::Builder::new();
@@ -113,7 +108,7 @@ pub fn start(
     }
 }
 
-fn cut_off(socket: &UnixStream, secret: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+fn cut_off(socket: &UnixStream) -> io::Result<()> {
     // A session of its own: no terminal, and no key or hang-up of it, reaches this process.
     setsid()?;
     mask::ignore_all();
@@ -127,7 +122,6 @@ fn cut_off(socket: &UnixStream, secret: impl Fn(&[u8]) -> bool) -> io::Result<()
     dup2_stderr(&nothing)?;
     drop(nothing);
     close_all_but(socket.as_raw_fd());
-    wipe_environment(secret);
     Ok(())
 }
 
@@ -158,27 +152,6 @@ fn close_all_but(kept: RawFd) {
     close(kept + 1, RawFd::MAX);
 }
 
-/// Overwrites the values of variables in place: they lie where the kernel put them at the start,
-/// for this process in a copy of its own.
-fn wipe_environment(secret: impl Fn(&[u8]) -> bool) {
-    unsafe extern "C" {
-        static environ: *const *mut libc::c_char;
-    }
-    // SAFETY: a null-terminated array of strings that nobody else uses: there is one thread.
-    unsafe {
-        let mut entry = environ;
-        while !entry.is_null() && !(*entry).is_null() {
-            let text = CStr::from_ptr(*entry).to_bytes();
-            let name = text.split(|&byte| byte == b'=').next().unwrap_or_default();
-            if secret(name) && text.len() > name.len() {
-                let (start, length) = (name.len() + 1, text.len() - name.len() - 1);
-                std::ptr::write_bytes((*entry).add(start), b'*', length);
-            }
-            entry = entry.add(1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +171,7 @@ mod tests {
                 event_loop().block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
                 let _sent = socket.write_all(b"done");
             };
-            let apart = start(theirs, |_| false, work).expect("a process");
+            let apart = start(theirs, work).expect("a process");
             let mut text = String::new();
             ours.read_to_string(&mut text).expect("a text");
             assert_eq!(text, "done");

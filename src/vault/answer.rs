@@ -11,6 +11,7 @@ use super::document::Document;
 use super::failure::{Failure, TlsFailure};
 use super::request::Request;
 use super::tls::AUTHORITYS_OWN;
+use crate::sensitive::Kept;
 
 /// No answer of the API comes near this. What is longer is not read to its end.
 const LARGEST_ANSWER: usize = 1 << 20;
@@ -40,7 +41,7 @@ pub(super) fn words(body: &[u8], request: &Request<'_>) -> Option<Vec<String>> {
         .filter(|document| document.has("errors"))?;
     let secrets: Vec<&str> = request
         .token
-        .map(|token| token.expose().as_str())
+        .map(Kept::expose)
         .into_iter()
         .chain(
             request
@@ -203,13 +204,12 @@ pub(super) fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensitive::Sensitive;
     use crate::vault::request::Kind;
     use reqwest::Method;
     use reqwest::header::HeaderValue;
     use serde_json::Value;
 
-    fn request(token: &Sensitive<String>, body: Value) -> Request<'_> {
+    fn request(token: &Kept, body: Value) -> Request<'_> {
         Request {
             method: Method::POST,
             path: "auth/approle/login",
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn words_are_capped_and_never_echo_the_requests_secrets() {
-        let token = Sensitive::from("hvs.token");
+        let token = Kept::from("hvs.token");
         let request = request(&token, serde_json::json!({"secret_id": "hunter2"}));
         let body = format!(
             r#"{{"errors":["bad hunter2 and hvs.token\n\t* x","{}"]}}"#,

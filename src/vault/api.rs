@@ -9,7 +9,7 @@ use super::client::Client;
 use super::document::Document;
 use super::failure::Failure;
 use super::request::{Answer, Kind, Request};
-use crate::sensitive::Sensitive;
+use crate::sensitive::Kept;
 
 /// No mount, role and id together are longer, in bytes.
 const LONGEST_LEASE_ID: usize = 2048;
@@ -20,7 +20,7 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct LoginAnswer {
     /// The token.
-    pub client_token: Sensitive<String>,
+    pub client_token: Kept,
     /// How long the token lives; zero for one that does not expire.
     pub lease_duration: Duration,
     /// Whether it can be renewed.
@@ -145,7 +145,7 @@ impl Client {
         {
             return Err(Failure::SecondFactor);
         }
-        let client_token = document.secret("auth.client_token")?;
+        let client_token = Kept::from(document.secret("auth.client_token")?);
         let token = client_token.expose();
         if token.len() > LONGEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Failure::malformed(
@@ -190,7 +190,7 @@ impl Client {
     /// [`Failure`].
     pub async fn wrapping_lookup(
         &self,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<WrappingInfo, Failure> {
         let body = json!({ "token": token.expose() });
@@ -221,7 +221,7 @@ impl Client {
     /// [`Failure`].
     pub async fn unwrap_response(
         &self,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Document, Failure> {
         Ok(self
@@ -237,7 +237,7 @@ impl Client {
     pub async fn read(
         &self,
         path: &str,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<SecretAnswer, Failure> {
         let request = Request {
@@ -281,7 +281,7 @@ impl Client {
         &self,
         lease_id: &str,
         increment: Duration,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Renewed, Failure> {
         let body = json!({ "lease_id": lease_id, "increment": increment.as_secs() });
@@ -304,7 +304,7 @@ impl Client {
     pub async fn renew_self(
         &self,
         increment: Duration,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Renewed, Failure> {
         let body = json!({ "increment": increment.as_secs() });
@@ -324,11 +324,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`]; 403 when it is none, or not any more.
-    pub async fn lookup_self(
-        &self,
-        token: &Sensitive<String>,
-        limit: Duration,
-    ) -> Result<TokenInfo, Failure> {
+    pub async fn lookup_self(&self, token: &Kept, limit: Duration) -> Result<TokenInfo, Failure> {
         let path = "auth/token/lookup-self";
         let request = Request {
             method: Method::GET,
@@ -363,7 +359,7 @@ impl Client {
     pub async fn may_update(
         &self,
         paths: &[String],
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Vec<bool>, Failure> {
         let all = self.capabilities(paths, token, limit).await?;
@@ -380,7 +376,7 @@ impl Client {
     pub async fn capabilities(
         &self,
         paths: &[String],
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Vec<Vec<String>>, Failure> {
         let path = "sys/capabilities-self";
@@ -404,7 +400,7 @@ impl Client {
         &self,
         lease_id: &str,
         by_path: bool,
-        token: &Sensitive<String>,
+        token: &Kept,
         limit: Duration,
     ) -> Result<Revoked, Failure> {
         let named = format!("sys/leases/revoke/{lease_id}");
@@ -432,11 +428,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn revoke_self(
-        &self,
-        token: &Sensitive<String>,
-        limit: Duration,
-    ) -> Result<(), Failure> {
+    pub async fn revoke_self(&self, token: &Kept, limit: Duration) -> Result<(), Failure> {
         match self
             .post(
                 "auth/token/revoke-self",
@@ -455,7 +447,7 @@ impl Client {
     async fn post(
         &self,
         path: &str,
-        token: Option<&Sensitive<String>>,
+        token: Option<&Kept>,
         body: Option<Value>,
         kind: Kind,
         limit: Duration,

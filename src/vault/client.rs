@@ -2,19 +2,22 @@
 //! addresses in turn until one has answered.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, Url};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use super::answer::{bounded_body, classify, retry_after, seconds, speaks_https, words};
 use super::document::Document;
-use super::endpoint::{Endpoint, Endpoints, below};
+use super::endpoint::{Endpoints, below};
 use super::failure::{Failure, TlsFailure};
 use super::redirect::Redirects;
 use super::request::{Answer, Kind, Request};
 use super::settings::Settings;
+use super::tls;
 
 /// The state of the storage that an answer came from. Sent back, a node that is behind waits or
 /// forwards the request (OpenBao's index headers; Vault Enterprise has the same).
@@ -28,9 +31,10 @@ const RUN: HeaderName = HeaderName::from_static("x-vaultexec-run");
 /// A client for one server, which may be a cluster with several addresses.
 #[derive(Debug)]
 pub struct Client {
-    endpoints: Vec<Endpoint>,
-    /// For addresses that redirects lead to.
-    tcp: reqwest::Client,
+    endpoints: RefCell<Rc<Endpoints>>,
+    /// What new connections are made by.
+    settings: Settings,
+    tls: ClientConfig,
     /// Which address is asked next.
     current: Cell<usize>,
     /// Which address was asked last.
@@ -52,7 +56,8 @@ impl Client {
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let Endpoints { endpoints, tcp } = Endpoints::build(settings)?;
+        let tls = tls::configure(&settings.tls, &settings.proxy)?;
+        let endpoints = Endpoints::build(settings, &tls)?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
         headers.insert(RUN, HeaderValue::from(fastrand::u64(..)));
@@ -62,8 +67,9 @@ impl Client {
             headers.insert("x-vault-namespace", value);
         }
         Ok(Self {
-            endpoints,
-            tcp,
+            endpoints: RefCell::new(Rc::new(endpoints)),
+            settings: settings.without_identity(),
+            tls,
             current: Cell::new(0),
             asked: Cell::new(0),
             index: RefCell::new(None),
@@ -77,8 +83,21 @@ impl Client {
 
     /// How many addresses there are; at least one.
     #[must_use]
-    pub const fn addresses(&self) -> usize {
-        self.endpoints.len()
+    pub fn addresses(&self) -> usize {
+        self.settings.addresses.len()
+    }
+
+    /// Closes what connections are open, now or when their answers have come: the HTTP library keeps
+    /// in memory what was read and sent for as long as one is open, credentials among it.
+    pub fn close_connections(&self) {
+        // What could be built once can be again; else they are closed when they have been idle.
+        if let Ok(endpoints) = Endpoints::build(&self.settings, &self.tls) {
+            self.endpoints.replace(Rc::new(endpoints));
+        }
+    }
+
+    fn endpoints(&self) -> Rc<Endpoints> {
+        Rc::clone(&self.endpoints.borrow())
     }
 
     /// Sends a request: to the address that answered last, and to the others in turn where the
@@ -90,13 +109,11 @@ impl Client {
     pub async fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let deadline = Instant::now() + request.limit;
         let (first, count) = (self.current.get(), self.addresses());
+        let endpoints = self.endpoints();
         let mut untrusted = None;
         let mut failure = Failure::NotSent("there is no address");
         for turn in 0..count {
             let index = (first + turn) % count;
-            let Some(endpoint) = self.endpoints.get(index) else {
-                break;
-            };
             self.asked.set(index);
             let left = deadline.saturating_duration_since(Instant::now());
             let limit = match request.kind {
@@ -104,7 +121,8 @@ impl Client {
                 Kind::Repeatable => left / u32::try_from(count - turn).unwrap_or(1),
                 Kind::Once => left,
             };
-            match self.ask(endpoint, request, limit.min(self.timeout)).await {
+            let limit = limit.min(self.timeout);
+            match self.ask(&endpoints, index, request, limit).await {
                 Ok(answer) => {
                     self.current.set(index);
                     return Ok(answer);
@@ -128,9 +146,10 @@ impl Client {
         request: &Request<'_>,
     ) -> Vec<(String, Result<Answer, Failure>)> {
         let mut answers = Vec::new();
-        for endpoint in &self.endpoints {
+        let all = self.endpoints();
+        for (index, endpoint) in all.endpoints.iter().enumerate() {
             let limit = request.limit.min(self.timeout);
-            let answer = self.ask(endpoint, request, limit).await;
+            let answer = self.ask(&all, index, request, limit).await;
             answers.push((endpoint.shown.clone(), answer));
         }
         answers
@@ -147,11 +166,10 @@ impl Client {
             kind: Kind::Repeatable,
             limit,
         };
-        let Some(endpoint) = self.endpoints.get(self.asked.get()) else {
-            return true;
-        };
+        let (endpoints, index) = (self.endpoints(), self.asked.get());
         // A standby answers with 429, 472 or 473.
-        let answer = self.ask(endpoint, &request, limit.min(self.timeout)).await;
+        let limit = limit.min(self.timeout);
+        let answer = self.ask(&endpoints, index, &request, limit).await;
         answer.is_err()
     }
 
@@ -159,16 +177,17 @@ impl Client {
     /// connection before the answer, as with one that was closed while it was idle.
     async fn ask(
         &self,
-        endpoint: &Endpoint,
+        endpoints: &Endpoints,
+        index: usize,
         request: &Request<'_>,
         limit: Duration,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
         let exchange = async {
-            match self.exchange(endpoint, request).await {
+            match self.exchange(endpoints, index, request).await {
                 Err(Failure::Lost(reason)) if request.kind == Kind::Repeatable => {
                     log::debug!("{}: {reason}; asking again", request.path);
-                    self.exchange(endpoint, request).await
+                    self.exchange(endpoints, index, request).await
                 }
                 other => other,
             }
@@ -188,9 +207,13 @@ impl Client {
 
     async fn exchange(
         &self,
-        endpoint: &Endpoint,
+        all: &Endpoints,
+        index: usize,
         request: &Request<'_>,
     ) -> Result<Answer, Failure> {
+        let Some(endpoint) = all.endpoints.get(index) else {
+            return Err(Failure::NotSent("there is no such address"));
+        };
         let url = below(&endpoint.base, request.path);
         let mut response = self
             .once(&endpoint.http, url.clone(), endpoint.host.as_ref(), request)
@@ -205,7 +228,7 @@ impl Client {
                 if !self.redirected.replace(true) {
                     log::info!("{} redirects to {shown}", endpoint.shown);
                 }
-                (&self.tcp, None)
+                (&all.tcp, None)
             };
             response = self
                 .once(http, target.url, host, request)

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{NoProxy, Url};
+use rustls::ClientConfig;
 
 use super::answer::reason;
 use super::resolve::Resolver;
 use super::settings::{Address, Proxy, Settings};
-use super::tls;
 
 /// Idle connections are closed after this time, before a load balancer does it unseen.
 const IDLE: Duration = Duration::from_secs(10);
@@ -41,8 +41,7 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     /// Makes the HTTP clients. Nothing is sent yet.
-    pub fn build(settings: &Settings) -> Result<Self, String> {
-        let tls = tls::configure(&settings.tls, &settings.proxy)?;
+    pub fn build(settings: &Settings, tls: &ClientConfig) -> Result<Self, String> {
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))

@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::document::Document;
-use crate::sensitive::Sensitive;
+use crate::sensitive::Kept;
 
 /// A token, shared by the requests that are under way with it: there is one copy.
-pub type Token = Rc<Sensitive<String>>;
+pub type Token = Rc<Kept>;
 
 /// What it means to send a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Request<'a> {
     /// The path below `/v1/`.
     pub path: &'a str,
     /// The token to show, if any.
-    pub token: Option<&'a Sensitive<String>>,
+    pub token: Option<&'a Kept>,
     /// The JSON to send, if any.
     pub body: Option<Value>,
     /// Whether it can be repeated.

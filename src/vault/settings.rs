@@ -135,3 +135,13 @@ pub struct Settings {
     /// Whether a standby's redirect is followed.
     pub follow_redirects: bool,
 }
+
+impl Settings {
+    /// The same without the client's certificate and key.
+    #[must_use]
+    pub fn without_identity(&self) -> Self {
+        let mut settings = self.clone();
+        settings.tls.identity = None;
+        settings
+    }
+}

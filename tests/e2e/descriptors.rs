@@ -1,6 +1,7 @@
 //! There are no descriptors to be had: what there is is enough to give everything back.
 
 use crate::support::*;
+use std::time::Duration;
 
 /// The soft limit on descriptors of a process that runs. Those above it stay; there are no new ones.
 fn limit_descriptors(pid: i32, most: u64) {
@@ -42,12 +43,17 @@ fn what_there_is_when_the_child_ends_is_enough_to_give_everything_back() {
     let servers = Servers::shared();
     for change in [(|spec| spec) as Change, TenantSpec::may_revoke_leases] {
         let tenant = Tenant::with(servers, change);
+        let proxy = pass(servers);
         let mut running = tenant
-            .command()
+            .through(&proxy)
             .child(Probe::signals())
             .stdin_piped()
             .spawn();
         running.wait_for_line("ready");
+        // The last question for some time, by a connection that is kept open for a while.
+        let asked = || proxy.count(|request| request.path.ends_with("sys/capabilities-self"));
+        let connected = poll_until(Duration::from_secs(60), || (asked() > 0).then_some(()));
+        assert!(connected.is_some(), "it does not ask for its rights");
         limit_descriptors(running.pid(), 3);
         running.say("exit 4");
         running.wait().assert_code(4).assert_quiet_stderr();

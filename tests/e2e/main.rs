@@ -28,6 +28,7 @@ mod gateways;
 mod groups;
 mod inspection;
 mod logins;
+mod memory;
 mod no_revoke;
 mod other_users;
 mod outages;
