@@ -14,7 +14,7 @@ use crate::secret::{self, Fields};
 use crate::sensitive::Sensitive;
 use crate::settings::Config;
 use crate::supervise::{
-    Childless, Event, Saying, Supply, look_without_child, matters_without_child,
+    Childless, Event, Operations, Saying, look_without_child, matters_without_child,
 };
 use crate::sys::clock::Moment;
 use crate::sys::program;
@@ -143,7 +143,7 @@ fn explain(lack: Lack) -> Error {
     }
 }
 
-impl Supply for Command<'_> {
+impl Operations for Command<'_> {
     async fn next(&mut self) -> Event {
         match self.manager.next().await {
             News::Obtained => {

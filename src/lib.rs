@@ -33,6 +33,8 @@ mod login;
 #[forbid(unsafe_code)]
 mod manager;
 #[forbid(unsafe_code)]
+mod revoke;
+#[forbid(unsafe_code)]
 mod secret;
 #[forbid(unsafe_code)]
 mod supervise;

@@ -20,7 +20,7 @@ use crate::login::Login;
 use crate::manager::{Manager, Rules as ManagerRules};
 use crate::render::environment::is_secret;
 use crate::settings::{self, Call, Config, Flags, Lookup};
-use crate::supervise::{self, Machine, OnExpiry, Rules, Startup, Stop, Supply as _};
+use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{helper, inherited, mask, own_environment, process};

@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 use super::message::Message;
 use crate::ledger::Ledger;
 use crate::logging;
-use crate::manager::revoke;
+use crate::revoke;
 use crate::settings::Config;
 use crate::sys::clock::Moment;
 use crate::sys::passing::Receiver;

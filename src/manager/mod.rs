@@ -7,12 +7,12 @@
 mod machine;
 mod obtaining;
 mod request;
-pub mod revoke;
 mod rights;
 mod schedule;
 mod set;
 #[cfg(test)]
 pub mod test_support;
+mod unobtained;
 pub mod wording;
 
 pub use machine::{News, Rules};
@@ -30,6 +30,7 @@ use crate::companion::Companion;
 use crate::error::Error;
 use crate::ledger::{Fact, Ledger, Left};
 use crate::login::Login;
+use crate::revoke;
 use crate::secret::Fields;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;

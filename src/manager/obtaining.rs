@@ -1,7 +1,7 @@
 //! Credentials on their way: a login, or the token at hand, and a read of each path. Pure.
 
-use super::request::Unobtained;
 use super::set::Set;
+use super::unobtained::Unobtained;
 use crate::ledger::{LeaseNo, Ledger, SessionNo};
 use crate::login::{CannotRepeat, Outlook};
 use crate::secret::{Fields, Rotation};

@@ -3,16 +3,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::rights;
 use super::schedule::Subject;
 use super::set::SetNo;
-use super::{revoke, rights};
-use crate::error::Error;
+use super::unobtained::Unobtained;
 use crate::ledger::{Call, NewSession, Rights, SessionNo};
 use crate::login::Login;
 use crate::login::Outlook;
+use crate::revoke;
 use crate::secret::{Issued, Read, Rotation};
 use crate::sys::clock::Moment;
-use crate::vault::{Backoff, Client, Failure, Renewed, Retries, Retry, Revoked, Token};
+use crate::vault::{Client, Failure, Renewed, Retries, Retry, Revoked, Token};
 
 /// Something to ask the server.
 #[derive(Debug)]
@@ -119,48 +120,6 @@ pub enum Answer {
     Alive(SetNo, Subject, Failure, Option<bool>),
     /// To a revocation.
     Revoked(Call, Result<Revoked, Failure>),
-}
-
-/// Why there are no new credentials.
-#[derive(Debug)]
-pub struct Unobtained {
-    /// Why.
-    pub error: Error,
-    /// Whether another try may succeed.
-    pub again: bool,
-}
-
-impl Unobtained {
-    /// Another try may succeed.
-    pub const fn now(error: Error) -> Self {
-        Self { error, again: true }
-    }
-
-    /// There will be none, in words.
-    pub const fn never(words: String) -> Self {
-        Self {
-            error: Error::Irreplaceable(words),
-            again: false,
-        }
-    }
-
-    /// How long to wait before it is tried again, when it was tried so many times before.
-    pub fn delay(&self, tries: u32, chance: f64) -> Duration {
-        match &self.error {
-            Error::Server { failure, .. } => Retry::delay(failure, tries, chance),
-            _ => Backoff::PATIENT.delay(tries, chance),
-        }
-    }
-
-    /// In words.
-    pub fn words(&self) -> String {
-        self.error.to_string()
-    }
-
-    /// Whether a signal was the reason.
-    pub const fn interrupted(&self) -> bool {
-        matches!(self.error, Error::Interrupted(_))
-    }
 }
 
 /// Logs in, and says whether there can be another login.

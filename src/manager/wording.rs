@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::request::Unobtained;
 use super::schedule::{Deadline, Schedule};
+use super::unobtained::Unobtained;
 use crate::error::{Error, hints};
 use crate::ledger::{Lease, Left, NewSession, Reason, Session};
 use crate::login::Outlook;

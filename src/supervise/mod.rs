@@ -17,4 +17,4 @@ pub use machine::{Machine, Rules};
 pub use on_expiry::OnExpiry;
 pub use policy::Childless;
 pub use startup::{Startup, interruptible, look_without_child, matters_without_child};
-pub use watch::{Stop, Supply, watch};
+pub use watch::{Operations, Stop, watch};

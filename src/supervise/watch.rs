@@ -20,8 +20,9 @@ use super::event::{Action, Event, Refusal, Saying};
 use super::machine::Machine;
 use super::policy::{Topology, ends_stop};
 
-/// Where credentials come from, and children that have them.
-pub trait Supply {
+/// What the machine decides and somebody else carries out: getting credentials, starting children with
+/// them, telling the user.
+pub trait Operations {
     /// Waits for news of the credentials. It may be dropped at any time, and nothing is lost.
     fn next(&mut self) -> impl Future<Output = Event>;
 
@@ -71,7 +72,7 @@ pub async fn watch(
     mut machine: Machine,
     stop: Stop,
     signals: &mut Signals,
-    supply: &mut impl Supply,
+    operations: &mut impl Operations,
 ) -> Result<Exit, Error> {
     let leads_session = process::leads_session();
     let clock = BootClock;
@@ -85,14 +86,14 @@ pub async fn watch(
                     Action::Signal(signal) => events.extend(send(&child, signal)),
                     Action::KillIn(time) => kill_at = Some(earlier(kill_at, time)),
                     Action::Kill => match send(&child, Signal::KILL) {
-                        None => supply.say(Saying::Killing),
+                        None => operations.say(Saying::Killing),
                         refused => events.extend(refused),
                     },
                     Action::StopOurselves(signal) => {
                         let lent = terminal::lent_to(child.pid());
-                        supply.stopping();
+                        operations.stopping();
                         let stopped = signals.stop_ourselves(signal);
-                        supply.going_on();
+                        operations.going_on();
                         if stopped {
                             if let Some(group) = lent {
                                 terminal::lend(group);
@@ -104,9 +105,9 @@ pub async fn watch(
                             events.extend(news);
                         }
                     }
-                    Action::LookAtLease => supply.look_now(),
-                    Action::Acquire => supply.acquire(),
-                    Action::RetryLater => supply.retry_later(),
+                    Action::LookAtLease => operations.look_now(),
+                    Action::Acquire => operations.acquire(),
+                    Action::RetryLater => operations.retry_later(),
                     Action::StopChild => {
                         events.extend(send(&child, stop.signal));
                         // If it is refused too, that has been told with the first one.
@@ -116,13 +117,13 @@ pub async fn watch(
                     Action::StartChild => {
                         kill_at = None;
                         terminal::take_back_from(child.pid());
-                        child = supply.start_child(signals)?;
+                        child = operations.start_child(signals)?;
                         events.extend(changes(&child));
                     }
-                    Action::Say(saying) => supply.say(saying),
+                    Action::Say(saying) => operations.say(saying),
                     Action::Finish(exit) => {
                         return match child.exec_failure() {
-                            Some(errno) => Err(supply.not_executed(errno)),
+                            Some(errno) => Err(operations.not_executed(errno)),
                             None => Ok(exit),
                         };
                     }
@@ -159,7 +160,7 @@ pub async fn watch(
                 kill_at = None;
                 events.push(Event::StopTimedOut);
             }
-            event = supply.next() => events.push(event),
+            event = operations.next() => events.push(event),
         }
     }
 }

@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::obtaining::Obtaining;
-use super::request::{Answer, Request, Unobtained};
-use super::revoke;
+use super::request::{Answer, Request};
 use super::schedule::{Deadline, Step, Subject};
 use super::set::{Set, SetNo};
+use super::unobtained::Unobtained;
 use super::wording;
 use crate::ledger::{Fact, LeaseNo, Ledger, SessionNo};
 use crate::login::Outlook;
+use crate::revoke;
 use crate::secret::Fields;
 use crate::sys::clock::Moment;
 use crate::vault::Backoff;

@@ -6,9 +6,9 @@ use super::*;
 use crate::error::Error;
 use crate::ledger::{Call, Form, NewLease, NewSession, Rights, Target, TokenState, Verdict};
 use crate::login::CannotRepeat;
-use crate::manager::request::Unobtained;
 use crate::manager::schedule::{Cause, Subject};
 use crate::manager::test_support::{counted_token, issued, lost, refused, rules, service_token};
+use crate::manager::unobtained::Unobtained;
 use crate::secret::Rotation;
 use crate::vault::{Failure, Renewed, Revoked};
 
