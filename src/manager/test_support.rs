@@ -7,7 +7,7 @@ use super::machine::Rules;
 use crate::error::Error;
 use crate::ledger::{NewLease, NewSession};
 use crate::secret::Issued;
-use crate::sensitive::{Kept, Sensitive};
+use crate::sensitive::Kept;
 use crate::sys::clock::Moment;
 use crate::vault::Failure;
 
