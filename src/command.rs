@@ -55,9 +55,9 @@ pub struct Command<'a> {
     manager: &'a mut Manager,
     /// Whether there was a child before.
     restarted: bool,
-    /// Whether the user was told that new credentials could not be had; later tries are for those who
+    /// Why new credentials could not be had, as the user was told; later tries are for those who
     /// look closely.
-    told: bool,
+    told: Option<String>,
 }
 
 impl<'a> Command<'a> {
@@ -68,7 +68,7 @@ impl<'a> Command<'a> {
             invocation,
             manager,
             restarted: false,
-            told: false,
+            told: None,
         }
     }
 
@@ -115,12 +115,15 @@ impl<'a> Command<'a> {
     }
 
     fn not_obtained(&mut self, words: &str, again: bool) -> Event {
-        let level = if again && self.told {
-            log::Level::Info
-        } else {
-            log::Level::Warn
+        let level = match &self.told {
+            // What is looked for every second is not news each time.
+            Some(before) if again && before == words => log::Level::Debug,
+            Some(_) if again => log::Level::Info,
+            _ => log::Level::Warn,
         };
-        self.told |= again;
+        if again {
+            self.told = Some(words.to_owned());
+        }
         log::log!(level, event = "not_obtained"; "cannot get new credentials: {words}");
         Event::NotAcquired { again }
     }
@@ -151,7 +154,7 @@ impl Operations for Command<'_> {
                     self.manager.give_back();
                     return self.not_obtained(&error.to_string(), true);
                 }
-                self.told = false;
+                self.told = None;
                 Event::Acquired
             }
             News::NotObtained(unobtained) => {

@@ -11,6 +11,8 @@ use crate::vault::{Backoff, Client, Failure, Revoked};
 
 /// The part of the time for cleaning up that leases have, before their tokens are revoked.
 pub const LEASES_SHARE: f64 = 0.7;
+/// How long an answer is waited for that only confirms an end which has come by itself.
+const OVER: Duration = Duration::from_secs(1);
 /// There is no other try in less time.
 const SHORTEST_TRY: Duration = Duration::from_millis(50);
 
@@ -37,6 +39,11 @@ pub async fn everything(
         for call in calls {
             begin(ledger, &call);
             let client = Rc::clone(client);
+            let until = if is_over(ledger, call.target, now) {
+                until.min(now + OVER)
+            } else {
+                until
+            };
             jobs.spawn_local(async move {
                 let result = ask(&client, &call, until).await;
                 (call, result)

@@ -17,7 +17,7 @@ use crate::exit::{self, Exit};
 use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
 use crate::login::Login;
-use crate::manager::{Manager, Rules as ManagerRules};
+use crate::manager::{Manager, Rules as ManagerRules, wording};
 use crate::render::environment::is_secret;
 use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
@@ -123,6 +123,7 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, E
         let settings = settings.clone();
         let reading = helper::on_a_thread(move || settings.read(again));
         let (nobody, _) = watch::channel(None);
+        let reading = supervise::when_slow(wording::say_waiting_for_input, reading);
         match supervise::interruptible(reading, signals, &nobody).await {
             Startup::Done(Ok(read)) => read,
             Startup::Done(Err(lost)) => return Err(Error::system("read the secret id", &lost)),
@@ -267,7 +268,9 @@ async fn clean_up(config: &Config, manager: &mut Manager, signals: &mut Signals)
     // Those that came while the child ran were about the child.
     signals.forget();
     let until = Moment::now() + config.revoke_timeout;
-    supervise::bounded(async |until| manager.clean_up(until).await, until, signals).await;
+    let limit = config.revoke_timeout;
+    let work = supervise::bounded(async |until| manager.clean_up(until).await, until, signals);
+    supervise::when_slow(|| wording::say_waiting_at_the_end(limit), work).await;
 }
 
 /// The exit of a run that has been cleaned up.

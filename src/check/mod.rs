@@ -54,6 +54,7 @@ pub fn retries(config: &Config, interrupt: Interrupt) -> Retries {
                 .map_or(MOST_RETRIES, |most| most.min(MOST_RETRIES)),
         ),
         interrupt,
+        told: Rc::default(),
     }
 }
 

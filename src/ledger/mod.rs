@@ -10,9 +10,7 @@ mod left;
 mod revocations;
 
 pub use fact::{Fact, NewLease, NewSession};
-pub use left::Left;
-#[cfg(test)]
-pub use left::Verdict;
+pub use left::{Left, Verdict};
 pub use revocations::{Call, Form};
 
 use std::collections::BTreeSet;

@@ -32,6 +32,7 @@ use crate::ledger::{Fact, Ledger, Left};
 use crate::login::Login;
 use crate::revoke;
 use crate::secret::Fields;
+use crate::supervise::SLOW;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::spawn::Child;
@@ -81,6 +82,7 @@ impl Manager {
                 time: rules.start_timeout,
                 most: max_retries,
                 interrupt,
+                told: Rc::default(),
             },
             machine: Machine::new(rules),
             client: Rc::new(client),
@@ -107,8 +109,21 @@ impl Manager {
     /// Why there are none. What was obtained before the failure is held.
     pub async fn first(&mut self) -> Result<(), Error> {
         self.obtain();
+        let mut slow = std::pin::pin!(tokio::time::sleep(SLOW));
+        let mut told = false;
         loop {
-            match self.next().await {
+            let news = tokio::select! {
+                biased;
+                news = self.next() => news,
+                () = &mut slow, if !told => {
+                    told = true;
+                    // Who was told that it is tried again knows what is waited for.
+                    let what = self.machine.waits_for().filter(|_| !self.retries.told.get());
+                    what.into_iter().for_each(wording::say_waiting);
+                    continue;
+                }
+            };
+            match news {
                 News::Obtained => return Ok(()),
                 News::NotObtained(unobtained) => return Err(unobtained.error),
                 News::Expiring | News::LastCall | News::Expired => {}

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::schedule::{Deadline, Schedule};
 use super::unobtained::Unobtained;
 use crate::error::{Error, hints};
-use crate::ledger::{Lease, Left, NewSession, Reason, Session};
+use crate::ledger::{Lease, Left, NewSession, Reason, Session, Verdict};
 use crate::login::Outlook;
 use crate::supervise::{Refusal, Saying};
 use crate::sys::clock::Moment;
@@ -117,6 +117,28 @@ fn unless(outlook: &Outlook) -> String {
     })
 }
 
+/// Nothing has come of it for a moment that a person notices.
+pub fn say_waiting(what: &str) {
+    log::warn!(event = "waiting"; "waiting for the server to {what}; Ctrl-C (or TERM) ends that");
+}
+
+/// The same of somebody who is to hand over what the login needs.
+pub fn say_waiting_for_input() {
+    log::warn!(
+        event = "waiting";
+        "waiting for the role id or the secret id, from a pipe, a terminal or standard input; Ctrl-C (or TERM) ends that"
+    );
+}
+
+/// The same of the cleaning up, which has so much time.
+pub fn say_waiting_at_the_end(limit: Duration) {
+    log::warn!(
+        event = "waiting";
+        "waiting for the server to revoke the credentials, for up to {}; Ctrl-C (or TERM) cuts that short",
+        humantime::format_duration(limit)
+    );
+}
+
 /// A read of credentials is made again with another login.
 pub fn say_login_again(level: log::Level, unobtained: &Unobtained, left: Duration) {
     let why = match &unobtained.error {
@@ -172,25 +194,29 @@ pub fn rights_unknown(path: &str) -> Unobtained {
 pub fn say_what_is_left(left: &[Left], goes_on: bool, now: Moment) {
     for left in left {
         let id = left.lease_id.as_deref().unwrap_or_default();
-        let mut message = format!(
-            "{} could not be revoked: {}; {}",
-            left.what,
-            left.verdict,
-            end(left, now)
-        );
-        if goes_on {
-            // Writing to a string cannot fail.
-            let _written = write!(
-                message,
-                ". A process in the background goes on trying for up to ten minutes"
-            );
-        }
+        let message = what_is_left(left, goes_on, now);
         match &left.hint {
             Some(hint) => {
                 log::warn!(event = "left", lease_id = id, hint = hint.as_str(); "{message}");
             }
             None => log::warn!(event = "left", lease_id = id; "{message}"),
         }
+    }
+}
+
+/// What is not answered yet is not refused, and may be gone in a moment.
+fn what_is_left(left: &Left, goes_on: bool, now: Moment) -> String {
+    let Left { what, verdict, .. } = left;
+    let end = end(left, now);
+    let goes = "a process in the background goes on trying for up to ten minutes";
+    match verdict {
+        Verdict::Refused(_) if goes_on => {
+            format!("{what} could not be revoked: {verdict}; {end}, but {goes}")
+        }
+        _ if goes_on => {
+            format!("{what} is not revoked yet: {verdict}; {goes}. If that fails, {end}")
+        }
+        _ => format!("{what} could not be revoked: {verdict}; {end}"),
     }
 }
 

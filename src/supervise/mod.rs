@@ -8,6 +8,7 @@ mod event;
 mod machine;
 mod on_expiry;
 mod policy;
+mod slow;
 mod startup;
 mod watch;
 
@@ -16,5 +17,6 @@ pub use event::{Event, Refusal, Saying};
 pub use machine::{Machine, Rules};
 pub use on_expiry::OnExpiry;
 pub use policy::Childless;
+pub use slow::{SLOW, when_slow};
 pub use startup::{Startup, interruptible, look_without_child, matters_without_child};
 pub use watch::{Operations, Stop, watch};

@@ -24,9 +24,10 @@ use super::tls;
 const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
 /// Asks a node of Vault Enterprise that is behind to forward the request.
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
-/// A value of this run's own. A caching proxy tells requests apart by their headers too: without it
-/// two runs with the same role would share one token and one database user.
-const RUN: HeaderName = HeaderName::from_static("x-vaultexec-run");
+/// A value that no other request has. A caching proxy tells requests apart by their headers too:
+/// without it two runs with the same role would share one token and one database user, and a run
+/// would get the credentials again that it wants to replace.
+const UNIQUE: HeaderName = HeaderName::from_static("x-vaultexec-request");
 
 /// A client for one server, which may be a cluster with several addresses.
 #[derive(Debug)]
@@ -60,7 +61,6 @@ impl Client {
         let endpoints = Endpoints::build(settings, &tls)?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
-        headers.insert(RUN, HeaderValue::from(fastrand::u64(..)));
         if let Some(namespace) = &settings.namespace {
             let value = HeaderValue::from_str(namespace)
                 .map_err(|_| "the namespace cannot be sent".to_owned())?;
@@ -281,7 +281,8 @@ impl Client {
     ) -> Result<Response, Failure> {
         let mut builder = http
             .request(request.method.clone(), url)
-            .headers(self.headers.clone());
+            .headers(self.headers.clone())
+            .header(UNIQUE, fastrand::u64(..));
         if let Some(host) = host {
             builder = builder.header("host", host);
         }

@@ -1,5 +1,7 @@
 //! Trying again before the child starts: how long, how often, and how a signal ends it.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -28,6 +30,8 @@ pub struct Retries {
     pub most: Option<u32>,
     /// What ends the waiting.
     pub interrupt: Interrupt,
+    /// Whether the user was told that something is tried again.
+    pub told: Rc<Cell<bool>>,
 }
 
 impl Retries {
@@ -39,6 +43,7 @@ impl Retries {
             once: self.time.min(ONCE),
             max_retries: self.most,
             interrupt: self.interrupt.clone(),
+            told: Rc::clone(&self.told),
         }
     }
 }
@@ -54,6 +59,8 @@ pub struct Retry {
     max_retries: Option<u32>,
     /// What ends the waiting.
     interrupt: Interrupt,
+    /// Whether the user was told that something is tried again.
+    told: Rc<Cell<bool>>,
 }
 
 impl Retry {
@@ -143,6 +150,7 @@ impl Retry {
             if last && latest.is_zero() {
                 return Err(failure);
             }
+            self.told.set(true);
             warn_of(doing, &failure, tries, left);
             self.sleep(delay.min(latest)).await?;
         }

@@ -183,3 +183,75 @@ fn the_leader_is_lost_while_children_run_rotate_and_end() {
     lasting.assert_nothing_left();
     rotating.assert_nothing_left();
 }
+
+/// What is shown to a node: the logins that were tried, and whether the state of the storage that an answer has shown was sent
+/// back with each later request.
+fn in_front_of(url: &str) -> FaultProxy {
+    FaultProxy::start(url, |_| Fault::Pass)
+}
+
+#[test]
+fn a_secret_id_made_a_moment_before_is_good_at_any_node() {
+    let cluster = Cluster::launch();
+    let leader = cluster.leader();
+    let (standby, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let tenant = cluster.tenant(leader, |spec| spec);
+    await_role(&cluster, &tenant, &[standby, other]);
+    let run = |addresses: String| {
+        // Made by the leader; nobody waits until the others have heard of it.
+        tenant
+            .command()
+            .env("VAULT_ADDR", addresses)
+            .child(WHO_AM_I)
+            .output()
+    };
+    // A standby alone.
+    for _ in 0..5 {
+        let proxy = in_front_of(&cluster.url(standby));
+        let run = run(proxy.url());
+        run.assert_code(0).assert_quiet_stderr();
+        assert!(run.out().starts_with("as v-approle-"), "{run}");
+        let logins = proxy.count(RequestInfo::is_login);
+        assert!(logins <= 3, "{logins} logins: {run}");
+    }
+    tenant.assert_nothing_left();
+    // All of them, and one first that has just been restarted and is behind.
+    for _ in 0..2 {
+        cluster.kill(standby);
+        cluster.start_sealed(standby);
+        cluster.unseal(standby);
+        let fronts = [standby, other, leader].map(|node| in_front_of(&cluster.url(node)));
+        let run = run(fronts.each_ref().map(FaultProxy::url).join(","));
+        run.assert_code(0);
+        assert!(run.out().starts_with("as v-approle-"), "{run}");
+        let logins = |front: &FaultProxy| front.count(RequestInfo::is_login);
+        let logins: usize = fronts.iter().map(logins).sum();
+        assert!(logins <= 3, "{logins} logins: {run}");
+        tenant.assert_nothing_left();
+    }
+}
+
+#[test]
+fn the_state_of_the_storage_that_an_answer_shows_is_sent_back() {
+    let vault = FakeVault::new();
+    let proxy = FaultProxy::start(&vault.proxy().url(), |request| {
+        if request.is_login() {
+            Fault::PassWithAnswerHeader("X-Vault-Index", "state-of-the-login".to_owned())
+        } else {
+            Fault::Pass
+        }
+    });
+    let run = vault.command().env("VAULT_ADDR", proxy.url());
+    run.child(["true"]).output().assert_code(0);
+    let requests = proxy.requests();
+    assert!(requests.len() >= 3);
+    for request in &requests {
+        let expected = (!request.is_login()).then_some("state-of-the-login");
+        assert_eq!(
+            request.header("x-vault-index"),
+            expected,
+            "{}",
+            request.path
+        );
+    }
+}

@@ -33,8 +33,8 @@ fn a_gateways_403_at_the_end_is_not_taken_for_a_token_that_is_gone() {
                 .output();
             run.assert_code(if strict { 125 } else { 0 })
                 .stderr_contains(&format!("the lease {}/", tenant.creds_path()))
-                .stderr_contains("could not be revoked: the answer is not from the API (403)")
-                .stderr_contains("A process in the background goes on trying");
+                .stderr_contains("is not revoked yet: the answer is not from the API (403)")
+                .stderr_contains("a process in the background goes on trying");
             // That goes on as long as the gateway does.
             tenant.sweep();
             tenant.assert_nothing_left();
@@ -104,5 +104,35 @@ fn a_gateways_400_at_a_new_login_does_not_end_all_hope() {
     run.assert_code(7)
         .stderr_contains("cannot get new credentials");
     assert!(!run.err().contains("cannot be replaced"), "{run}");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_gateways_own_codes_for_a_server_that_is_away_are_outages() {
+    let servers = Servers::shared();
+    let requests: [fn(&RequestInfo) -> bool; 2] = [RequestInfo::is_login, RequestInfo::is_creds];
+    let tenant = Tenant::new(servers);
+    for status in [408, 425, 520, 521, 522, 523, 524, 530] {
+        for which in requests {
+            let fault = Fault::Status(status, Vec::new(), "<html>origin</html>".to_owned());
+            let proxy = harm_first(servers, 1, which, fault);
+            let run = tenant.through(&proxy).child(["echo", "ran"]).output();
+            run.assert_code(0).stdout_is("ran\n");
+            run.stderr_contains(&format!("({status})"))
+                .stderr_contains("trying again for");
+            assert_eq!(run.err().lines().count(), 1, "told once: {run}");
+            assert_eq!(proxy.count(which), 2, "{status}");
+        }
+    }
+    // At the end as well.
+    for status in [521, 530] {
+        let fault = Fault::Status(status, Vec::new(), "<html>origin</html>".to_owned());
+        let proxy = harm_first(servers, 1, revokes, fault);
+        let run = tenant.through(&proxy).args(["--revoke-timeout", "30s"]);
+        run.child(["true"])
+            .output()
+            .assert_code(0)
+            .assert_quiet_stderr();
+    }
     tenant.assert_nothing_left();
 }

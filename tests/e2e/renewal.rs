@@ -318,3 +318,35 @@ fn a_token_that_cannot_be_renewed_is_told_at_the_start_and_never_asked_for() {
     assert_eq!(vault.proxy().count(RequestInfo::is_token_renew), 0);
     vault.assert_all_given_back(1);
 }
+
+#[test]
+fn a_renewal_that_is_forbidden_once_while_the_token_is_alive_replaces_nothing() {
+    let servers = Servers::shared();
+    let renewals: [fn(&RequestInfo) -> bool; 2] =
+        [RequestInfo::is_lease_renew, RequestInfo::is_token_renew];
+    // As a policy has it, and as of a token that a node does not know.
+    for words in [
+        "1 error occurred:\n\t* permission denied\n\n",
+        "permission denied",
+    ] {
+        for renews in renewals {
+            let tenant = Tenant::new(servers);
+            let proxy = harm_first(servers, 1, renews, Fault::error(403, words));
+            let running = tenant.through(&proxy).child(children::TELLING).spawn();
+            running.wait_for_line("start");
+            running.signal(libc::SIGCONT);
+            proxy.wait_for(2, renews);
+            // It was granted, and so is the next one.
+            running.signal(libc::SIGCONT);
+            proxy.wait_for(3, renews);
+            assert_eq!(proxy.count(RequestInfo::is_login), 1);
+            assert_eq!(proxy.count(RequestInfo::is_creds), 1);
+            running.signal(libc::SIGTERM);
+            let run = running.wait();
+            for wrong in ["restarting", "gone", "forbids"] {
+                assert!(!run.err().contains(wrong), "{wrong}: {run}");
+            }
+            tenant.assert_nothing_left();
+        }
+    }
+}

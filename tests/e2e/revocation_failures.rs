@@ -89,7 +89,7 @@ fn a_server_that_hangs_at_the_end_is_given_up_in_time_and_the_lease_named() {
         let lease = tenant.leases().remove(0);
         run.assert_code(code)
             .stdout_is("ran\n")
-            .stderr_contains(&format!("the lease {lease} could not be revoked"))
+            .stderr_contains(&format!("the lease {lease} is not revoked yet"))
             .stderr_contains("it ends by itself at 20");
         tenant.sweep();
         tenant.assert_nothing_left();

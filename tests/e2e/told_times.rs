@@ -54,7 +54,7 @@ fn what_is_left_is_named_with_the_moment_it_really_ends() {
                 .child(["true"])
                 .output();
             run.assert_code(0).stderr_contains(&format!(
-                "the lease {} could not be revoked",
+                "the lease {} is not revoked yet",
                 tenant.leases()[0]
             ));
             assert_ten_minutes(&run.err(), "it ends by itself at ", begun);
@@ -83,7 +83,7 @@ fn a_lease_that_nobody_knows_ends_with_its_token() {
         .child(["true"])
         .output();
     run.assert_code(125)
-        .stderr_contains("a lease whose id is not known could not be revoked");
+        .stderr_contains("a lease whose id is not known is not revoked yet");
     assert_ten_minutes(&run.err(), "it ends by itself at ", begun);
     sweep(&tenant);
 }

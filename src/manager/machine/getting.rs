@@ -73,6 +73,8 @@ impl Machine {
                 }
                 self.begin_reads(session, actions);
             }
+            // What was delivered meanwhile is found out by looking, which asks nothing of the server.
+            Err(_) if self.outlook.may_be_delivered_anew() => actions.push(Action::LogIn(until)),
             Err(reason) => {
                 let error = Unobtained::never(format!("another login is needed, and {reason}"));
                 self.not_obtained(error, now, actions);

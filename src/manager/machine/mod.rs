@@ -160,6 +160,17 @@ impl Machine {
         self.fresh.as_ref().map_or(&[], |(_, secrets)| secrets)
     }
 
+    /// What the server is asked for before there are credentials, in words; nothing when the user
+    /// was told that it is asked again.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&'static str> {
+        let obtaining = self.obtaining.as_ref().filter(|it| it.losses == 0)?;
+        Some(match obtaining.session {
+            Some(_) => "give out credentials",
+            None => "answer the login",
+        })
+    }
+
     /// The new credentials; they leave the machine with this.
     pub fn take_secrets(&mut self) -> Vec<Fields> {
         self.fresh

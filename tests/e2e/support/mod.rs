@@ -40,7 +40,7 @@ pub use cluster::Cluster;
 pub use fake::FakeVault;
 pub use postgres::Postgres;
 pub use probe::Probe;
-pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo};
+pub use proxy::{Fault, FaultProxy, Hold, Issued, IssuedKind, RequestInfo, Which};
 pub use pty::Pty;
 pub use run::{Place, Run};
 pub use running::{Finished, Running};

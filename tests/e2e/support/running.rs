@@ -347,8 +347,19 @@ impl Finished {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Standard error as text.
+    /// Standard error as text, without the lines that tell of a wait: how long something takes is for
+    /// the machine to say.
     pub fn err(&self) -> String {
+        let waits = |line: &&str| {
+            line.starts_with("vaultexec: waiting for ") || line.contains("\"event\":\"waiting\"")
+        };
+        let text = self.whole_err();
+        let lines = text.split_inclusive('\n');
+        lines.filter(|line| !waits(line)).collect()
+    }
+
+    /// Standard error as text.
+    pub fn whole_err(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
@@ -377,16 +388,25 @@ impl Finished {
     #[track_caller]
     pub fn assert_silent(&self) -> &Self {
         assert!(
-            self.stdout.is_empty() && self.stderr.is_empty(),
+            self.stdout.is_empty() && self.err().is_empty(),
             "wanted silence, got {self}"
         );
+        self
+    }
+
+    /// It told of nothing that is left.
+    #[track_caller]
+    pub fn assert_quiet_of_what_is_left(&self) -> &Self {
+        for told in ["could not be revoked", "is not revoked yet"] {
+            assert!(!self.err().contains(told), "{self}");
+        }
         self
     }
 
     /// It wrote nothing to standard error.
     #[track_caller]
     pub fn assert_quiet_stderr(&self) -> &Self {
-        assert!(self.stderr.is_empty(), "wanted an empty stderr, got {self}");
+        assert!(self.err().is_empty(), "wanted an empty stderr, got {self}");
         self
     }
 
@@ -432,7 +452,7 @@ impl Finished {
 
 impl std::fmt::Display for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (out, err) = (self.out(), self.err());
+        let (out, err) = (self.out(), self.whole_err());
         write!(
             f,
             "{} after {:?}: {}\n--- stdout\n{out}\n--- stderr\n{err}\n---",

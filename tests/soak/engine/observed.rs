@@ -59,7 +59,7 @@ impl Observed {
 
     /// Whether vaultexec has named something that it could not revoke.
     pub fn names_what_is_left(&self) -> bool {
-        self.err.contains("could not be revoked")
+        self.err.contains("could not be revoked") || self.err.contains("is not revoked yet")
     }
 
     /// When it was sent KILL.

@@ -26,6 +26,11 @@ pub fn act(
             request.headers.push((name.to_owned(), value));
             answer(stream, &forward(shared, &request)?)
         }
+        Fault::PassWithAnswerHeader(name, value) => {
+            let mut whole = forward(shared, request)?;
+            whole.head.headers.push((name.to_owned(), value));
+            answer(stream, &whole)
+        }
         Fault::PassThenClose => {
             answer(stream, &forward(shared, request)?)?;
             stream.shutdown(Shutdown::Write)?;

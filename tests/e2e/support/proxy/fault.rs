@@ -10,6 +10,8 @@ pub enum Fault {
     Pass,
     /// Forward it with one more header.
     PassWithHeader(&'static str, String),
+    /// Forward it, and give the answer with one more header.
+    PassWithAnswerHeader(&'static str, String),
     /// Forward it, give the answer, then close the connection unannounced, as a load balancer does with an idle one.
     PassThenClose,
     /// RST, and the server never hears of it.
@@ -63,6 +65,7 @@ impl Fault {
             self,
             Self::Pass
                 | Self::PassWithHeader(..)
+                | Self::PassWithAnswerHeader(..)
                 | Self::PassThenClose
                 | Self::Delay(_)
                 | Self::HoldRequest(_)

@@ -10,7 +10,7 @@ mod wire;
 pub use fault::Fault;
 pub use hold::Hold;
 pub use issued::{Issued, IssuedKind};
-pub use request::RequestInfo;
+pub use request::{RequestInfo, Which};
 
 use super::http::{self, Head};
 use act::act;

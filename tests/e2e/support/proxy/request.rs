@@ -3,6 +3,9 @@
 use crate::support::http;
 use std::time::Instant;
 
+/// Tells requests of one kind from all others.
+pub type Which = fn(&RequestInfo) -> bool;
+
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct RequestInfo {
