@@ -350,12 +350,7 @@ impl Finished {
     /// Standard error as text, without the lines that tell of a wait: how long something takes is for
     /// the machine to say.
     pub fn err(&self) -> String {
-        let waits = |line: &&str| {
-            line.starts_with("vaultexec: waiting for ") || line.contains("\"event\":\"waiting\"")
-        };
-        let text = self.whole_err();
-        let lines = text.split_inclusive('\n');
-        lines.filter(|line| !waits(line)).collect()
+        without_waits(&self.whole_err())
     }
 
     /// Standard error as text.
@@ -388,7 +383,7 @@ impl Finished {
     #[track_caller]
     pub fn assert_silent(&self) -> &Self {
         assert!(
-            self.stdout.is_empty() && self.err().is_empty(),
+            without_waits(&self.out()).is_empty() && self.err().is_empty(),
             "wanted silence, got {self}"
         );
         self
@@ -448,6 +443,16 @@ impl Finished {
         canary::assert_absent(secrets, &self.stderr, "stderr");
         self
     }
+}
+
+/// On a terminal they are on the screen.
+fn without_waits(text: &str) -> String {
+    let waits = |line: &&str| {
+        line.starts_with("vaultexec: waiting for ") || line.contains("\"event\":\"waiting\"")
+    };
+    text.split_inclusive('\n')
+        .filter(|line| !waits(line))
+        .collect()
 }
 
 impl std::fmt::Display for Finished {
