@@ -5,7 +5,10 @@
 
 mod approle;
 mod ask;
+mod claims;
 mod creation_path;
+mod github;
+mod jwt;
 mod outlook;
 mod settings;
 mod source;
@@ -15,6 +18,8 @@ mod wrapping;
 
 pub use approle::AppRole;
 pub use creation_path::CreationPath;
+pub use github::{BEARER, GitHubSettings, URL};
+pub use jwt::{JwtLogin, JwtMethod, JwtSettings, JwtSource};
 pub use outlook::{CannotRepeat, Outlook};
 pub use settings::{AppRoleSettings, AuthSettings, SecretIdSettings};
 pub use source::Source;
@@ -53,6 +58,8 @@ pub enum Login {
     AppRole(Box<AppRole>),
     /// A token that somebody else has.
     Token(HandedIn),
+    /// A JWT, of any issuer or of a Kubernetes cluster.
+    Jwt(Box<JwtLogin>),
 }
 
 impl Login {
@@ -64,6 +71,7 @@ impl Login {
         match self {
             Self::AppRole(method) => method.log_in(client, retry).await,
             Self::Token(method) => method.log_in(client, retry).await,
+            Self::Jwt(method) => method.log_in(client, retry).await,
         }
     }
 
@@ -73,6 +81,7 @@ impl Login {
         match self {
             Self::AppRole(method) => method.preview(),
             Self::Token(_) => Preview::at("token"),
+            Self::Jwt(method) => Preview::at(method.mount()),
         }
     }
 
@@ -87,7 +96,7 @@ impl Login {
     ) -> Result<Option<WrappingInfo>, Error> {
         match self {
             Self::AppRole(method) => method.look_up(client, retry).await,
-            Self::Token(_) => Ok(None),
+            Self::Token(_) | Self::Jwt(_) => Ok(None),
         }
     }
 
@@ -97,6 +106,7 @@ impl Login {
         match self {
             Self::AppRole(method) => method.outlook(),
             Self::Token(method) => method.outlook(),
+            Self::Jwt(method) => method.outlook(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::creation_path::CreationPath;
 use super::source::Source;
-use super::{AppRole, HandedIn, Login};
+use super::{AppRole, HandedIn, JwtLogin, JwtSettings, JwtSource, Login};
 use crate::error::Problem;
 
 /// How to log in; a variant a method.
@@ -12,6 +12,8 @@ pub enum AuthSettings {
     AppRole(AppRoleSettings),
     /// A token that is there already.
     Token(Source),
+    /// A JWT, of any issuer or of a Kubernetes cluster.
+    Jwt(Box<JwtSettings>),
 }
 
 impl AuthSettings {
@@ -21,6 +23,10 @@ impl AuthSettings {
         match self {
             Self::AppRole(settings) => settings.may_block(),
             Self::Token(source) => source.may_block(),
+            Self::Jwt(settings) => match &settings.jwt {
+                JwtSource::Given(source) => source.may_block(),
+                JwtSource::GitHub(_) => false,
+            },
         }
     }
 
@@ -44,6 +50,10 @@ impl AuthSettings {
                 AppRole::read(settings, again).map(|method| Login::AppRole(Box::new(method)))
             }
             Self::Token(source) => one(HandedIn::read(source).map(Login::Token)),
+            Self::Jwt(settings) => {
+                let read = JwtLogin::read(settings, again);
+                one(read.map(|method| Login::Jwt(Box::new(method))))
+            }
         }
     }
 }

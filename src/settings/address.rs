@@ -97,6 +97,11 @@ pub fn proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
         }
         return url.map_or(Proxy::Direct, Proxy::Always);
     }
+    environments_proxy(lookup, addresses)
+}
+
+/// The environment's proxy as every program reads it.
+pub fn environments_proxy(lookup: &Lookup<'_>, addresses: &[Address]) -> Proxy {
     let except = lookup.value(&NO_PROXY).map(|value| value.text);
     let except = exemptions(&except.unwrap_or_default(), addresses);
     let of_scheme = |scheme: &str, setting: &Setting| {

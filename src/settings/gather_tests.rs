@@ -63,7 +63,7 @@ const EFFECTS: [(&Setting, &str, &str); 44] = [
     (
         &table::AUTH,
         "kerberos",
-        ": \"kerberos\" is none of approle, token",
+        ": \"kerberos\" is none of approle, token, kubernetes, jwt",
     ),
     (
         &table::AUTH_MOUNT,
@@ -131,12 +131,16 @@ const EFFECTS: [(&Setting, &str, &str); 44] = [
 ];
 
 /// What has a test of its own.
-const OTHERS: [&Setting; 5] = [
+const OTHERS: [&Setting; 9] = [
     &table::NO_PROXY,
     &table::LOG_LEVEL,
     &table::CONFIG,
     &table::TOKEN,
     &table::TOKEN_FILE,
+    &table::AUTH_ROLE,
+    &table::JWT,
+    &table::JWT_FILE,
+    &table::JWT_AUDIENCE,
 ];
 
 #[test]

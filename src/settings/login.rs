@@ -4,17 +4,21 @@ use std::path::PathBuf;
 
 use super::approle::approle;
 use super::forms;
+use super::jwt;
 use super::lookup::{Layer, Lookup, Value};
 use super::row::{Form, Setting};
 use super::table::{
-    AUTH, AUTH_MOUNT, REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE,
-    TOKEN, TOKEN_FILE, WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
+    AUTH, AUTH_MOUNT, AUTH_ROLE, JWT, JWT_AUDIENCE, JWT_FILE, REMOVE_SECRET_ID_FILE, ROLE_ID,
+    ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE, TOKEN, TOKEN_FILE, WRAPPED_SECRET_ID,
+    WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
 };
 use crate::login::{AuthSettings, Source};
 
 /// The methods, by the names of their settings.
 const APPROLE: &str = "approle";
 const TOKEN_METHOD: &str = "token";
+const KUBERNETES: &str = "kubernetes";
+const JWT_METHOD: &str = "jwt";
 
 /// What belongs to some of the methods only.
 static OWNED: &[(&Setting, &[&str])] = &[
@@ -27,6 +31,10 @@ static OWNED: &[(&Setting, &[&str])] = &[
     (&WRAPPING_PATH, &[APPROLE]),
     (&REMOVE_SECRET_ID_FILE, &[APPROLE]),
     (&TOKEN_FILE, &[TOKEN_METHOD]),
+    (&AUTH_ROLE, &[KUBERNETES, JWT_METHOD]),
+    (&JWT, &[JWT_METHOD]),
+    (&JWT_FILE, &[KUBERNETES, JWT_METHOD]),
+    (&JWT_AUDIENCE, &[JWT_METHOD]),
 ];
 
 /// The settings of the login, if they are sound.
@@ -52,6 +60,10 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
     let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
     match method {
         TOKEN_METHOD => token_settings(lookup, token).map(AuthSettings::Token),
+        KUBERNETES => jwt::kubernetes(lookup, mount)
+            .map(Box::new)
+            .map(AuthSettings::Jwt),
+        JWT_METHOD => jwt::jwt(lookup, mount).map(Box::new).map(AuthSettings::Jwt),
         _ => approle(lookup, mount).map(AuthSettings::AppRole),
     }
 }

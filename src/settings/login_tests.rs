@@ -118,3 +118,113 @@ fn an_option_of_another_method_is_named_and_a_variable_is_not() {
         "--auth-mount: a token is used as it is, and logs in at no mount",
     );
 }
+
+#[test]
+fn a_pod_needs_a_role_and_has_a_place_for_its_token() {
+    let of_the_pod = "/var/run/secrets/kubernetes.io/serviceaccount/token: No such file";
+    let auth = ("VAULTEXEC_AUTH", "kubernetes");
+    let said = login(&[], &[auth]);
+    assert!(
+        said.contains("--auth-role (VAULTEXEC_AUTH_ROLE): it is missing"),
+        "{said}"
+    );
+    assert!(said.contains(of_the_pod), "{said}");
+    let given = ["--auth-role", "app", "--jwt-file", "/etc/passwd"];
+    assert_says(
+        &given,
+        &[auth],
+        "method: Kubernetes, mount: \"kubernetes\", role: Some(\"app\"), jwt: Given(File",
+    );
+    // A JWT for something else is not taken for the pod's.
+    assert_says(
+        &["--auth-role", "app"],
+        &[auth, ("VAULTEXEC_JWT", "x")],
+        of_the_pod,
+    );
+    assert_says(
+        &[&given[..], &["--jwt-audience", "x"]].concat(),
+        &[auth],
+        "--jwt-audience: it is for --auth jwt, and this login is by kubernetes",
+    );
+}
+
+#[test]
+fn a_jwt_is_given_once_or_is_githubs() {
+    let auth = ("VAULTEXEC_AUTH", "jwt");
+    let given = ("VAULTEXEC_JWT", "x");
+    let github = [
+        (
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "https://github.example/token?v=2",
+        ),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+    ];
+    assert_says(
+        &[],
+        &[auth, given],
+        "role: None, jwt: Given(Variable(\"VAULTEXEC_JWT\"))",
+    );
+    assert_says(
+        &["--jwt-file", "/etc/passwd"],
+        &[auth, given],
+        "jwt: Given(File",
+    );
+    assert_says(
+        &[],
+        &[auth, given, ("VAULTEXEC_JWT_FILE", "/etc/passwd")],
+        "VAULTEXEC_JWT_FILE and VAULTEXEC_JWT: give only one",
+    );
+    assert_says(
+        &["--jwt-audience", "a"],
+        &[auth, given],
+        "VAULTEXEC_JWT and --jwt-audience: a JWT that is given has its audience",
+    );
+    let asked = login(
+        &["--jwt-audience", "a b&c"],
+        &[&[auth], &github[..]].concat(),
+    );
+    assert!(
+        asked.contains("query: Some(\"v=2&audience=a+b%26c\")"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("proxy: Direct") && !asked.contains("hunter2"),
+        "{asked}"
+    );
+    let proxied = [
+        &[
+            auth,
+            ("HTTPS_PROXY", "http://p:1"),
+            ("VAULT_PROXY_ADDR", "http://q:1"),
+        ],
+        &github[..],
+    ];
+    assert_says(&[], &proxied.concat(), "proxy: Environment(");
+    assert_says(
+        &["--jwt-audience", "a"],
+        &[auth],
+        "the job needs `permissions: id-token: write`",
+    );
+    assert_says(
+        &[],
+        &[auth, ("GITHUB_ACTIONS", "true")],
+        "`permissions: id-token: write`",
+    );
+    assert_says(
+        &[],
+        &[auth],
+        "VAULTEXEC_JWT, --jwt-file (VAULTEXEC_JWT_FILE): the JWT is missing\n",
+    );
+    let wrong = [
+        auth,
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "nonsense"),
+        github[1],
+    ];
+    assert_says(&[], &wrong, "ACTIONS_ID_TOKEN_REQUEST_URL: it is not a URL");
+    // Not asked for, none of this is a login.
+    assert_says(
+        &[],
+        &[given, github[0], github[1]],
+        "the role id is missing",
+    );
+}

@@ -12,6 +12,7 @@ mod file;
 mod forms;
 mod gather;
 mod help;
+mod jwt;
 mod login;
 mod lookup;
 mod man;

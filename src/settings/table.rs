@@ -72,11 +72,13 @@ table! {
             .help("Hosts, domains and networks that are reached without those two, separated by commas");
     }
     Login {
-        AUTH = flag("auth", Choice("METHOD", &["approle", "token"])).variable("VAULTEXEC_AUTH")
+        AUTH = flag("auth", Choice("METHOD", &["approle", "token", "kubernetes", "jwt"])).variable("VAULTEXEC_AUTH")
             .depends("approle where a role id or a secret id is given, else token where there is one")
             .help("How to log in; docs/logins.md has a section for each method");
         AUTH_MOUNT = flag("auth-mount", ApiPath).variable("VAULTEXEC_AUTH_MOUNT").depends("the method's name")
             .help("Where the auth method is mounted");
+        AUTH_ROLE = flag("auth-role", Text("ROLE")).variable("VAULTEXEC_AUTH_ROLE")
+            .help("The role to log in as, for kubernetes and jwt");
         ROLE_ID = flag("role-id", Text("ID")).variable("VAULT_ROLE_ID")
             .brief("the AppRole role")
             .help("The role id");
@@ -100,6 +102,13 @@ table! {
             .help("A token to use in place of a login; it is renewed and never revoked, and what is read with it is");
         TOKEN_FILE = flag("token-file", File("FILE")).variable("VAULTEXEC_TOKEN_FILE").depends("~/.vault-token, if it is there")
             .help("File with such a token; - is standard input");
+        JWT = variable("VAULTEXEC_JWT", Secret)
+            .help("The JWT to log in with, for jwt");
+        JWT_FILE = flag("jwt-file", File("FILE")).variable("VAULTEXEC_JWT_FILE")
+            .depends("for kubernetes, the pod's own: /var/run/secrets/kubernetes.io/serviceaccount/token")
+            .help("File with the JWT, for kubernetes and jwt, read again at each login; - is standard input");
+        JWT_AUDIENCE = flag("jwt-audience", Text("AUDIENCE")).variable("VAULTEXEC_JWT_AUDIENCE")
+            .help("Whom the JWT is for that a job of GitHub's Actions asks for where none is given, for jwt");
     }
     Credentials {
         CREDS = flag("creds", Several("[NAME=]PATH", ',')).variable("VAULTEXEC_CREDS")

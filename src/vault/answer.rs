@@ -52,7 +52,7 @@ pub(super) fn words(body: &[u8], request: &Request<'_>) -> Option<Vec<String>> {
                     // What is named in the request by way of an address is no secret.
                     fields
                         .iter()
-                        .filter(|(name, _)| *name != "lease_id")
+                        .filter(|(name, _)| !matches!(name.as_str(), "lease_id" | "role" | "name"))
                         .filter_map(|(_, value)| value.as_str())
                 }),
         )

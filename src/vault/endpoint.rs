@@ -109,7 +109,8 @@ fn renamed(url: &Url, name: &str) -> Result<(Url, HeaderValue), String> {
     Ok((base, header))
 }
 
-fn with_proxy(
+/// By way of the proxy, if there is one.
+pub(super) fn with_proxy(
     builder: reqwest::ClientBuilder,
     proxy: &Proxy,
 ) -> Result<reqwest::ClientBuilder, String> {

@@ -7,6 +7,7 @@ mod backoff;
 mod behind;
 mod client;
 mod document;
+mod elsewhere;
 mod endpoint;
 mod failure;
 mod redirect;
@@ -21,6 +22,7 @@ pub use api::{LoginAnswer, Renewed, Revoked, SealStatus, TokenInfo, WrappingInfo
 pub use backoff::Backoff;
 pub use client::Client;
 pub use document::Document;
+pub use elsewhere::get;
 pub use failure::{Failure, TlsFailure};
 pub use request::Token;
 pub use retry::{Interrupt, Retries, Retry};

@@ -12,6 +12,7 @@ pub mod fake;
 pub mod folder;
 pub mod fresh;
 pub mod http;
+pub mod jwt;
 pub mod pidns;
 pub mod postgres;
 pub mod probe;
