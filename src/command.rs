@@ -87,7 +87,7 @@ impl<'a> Command<'a> {
         let variables = self.config.recipe.variables(secrets, &Inherited);
         let mut variables = variables.map_err(explain)?;
         for note in &variables.notes {
-            log::info!("{note}");
+            log::info!(event = "environment"; "{note}");
         }
         if let Some((id, expiry)) = self.manager.fresh_lease() {
             let expiry = Sensitive::new(wording::wall(expiry, Moment::now()));
@@ -124,7 +124,7 @@ impl<'a> Command<'a> {
         if again {
             self.told = Some(words.to_owned());
         }
-        log::log!(level, event = "not_obtained"; "cannot get new credentials: {words}");
+        log::log!(level, event = "not_obtained", reason = words; "cannot get new credentials: {words}");
         Event::NotAcquired { again }
     }
 }
@@ -211,6 +211,8 @@ impl Operations for Command<'_> {
         self.manager.child_started(&child);
         if std::mem::replace(&mut self.restarted, true) {
             log::info!(event = "restarted", pid = child.pid(); "started the command again with new credentials");
+        } else {
+            log::info!(event = "started", pid = child.pid(); "started the command");
         }
         Ok(child)
     }

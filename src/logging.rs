@@ -7,12 +7,15 @@
 //! them only `hint` is shown in text.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::colour::{self, Colour};
+use crate::environment::Inherited;
 use crate::sys::mask::without_ttou;
 use crate::sys::output::write_to_stderr;
 
@@ -44,11 +47,14 @@ impl Default for Logging {
 }
 
 static JSON: AtomicBool = AtomicBool::new(false);
+static COLOUR: AtomicBool = AtomicBool::new(false);
 
 impl Logging {
     /// Begins to log, or goes on in this way.
     pub fn start(self) {
         JSON.store(self.format == Format::Json, Ordering::Relaxed);
+        let colour = colour::wanted(std::io::stderr().is_terminal(), &Inherited);
+        COLOUR.store(colour, Ordering::Relaxed);
         // It fails where there is a logger already, which is this one.
         let _first = log::set_logger(&Stderr);
         log::set_max_level(self.level);
@@ -79,7 +85,14 @@ impl Log for Stderr {
         write(&if JSON.load(Ordering::Relaxed) {
             json(record.level(), &message, fields, SystemTime::now())
         } else {
-            text(&message, fields.hint())
+            let colour = COLOUR
+                .load(Ordering::Relaxed)
+                .then(|| match record.level() {
+                    Level::Error => Colour::Red,
+                    Level::Warn => Colour::Yellow,
+                    _ => Colour::Cyan,
+                });
+            text(&message, fields.hint(), colour)
         });
     }
 
@@ -105,17 +118,22 @@ impl Fields {
 
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
-        self.0.push((key.to_string(), value.to_string()));
+        let value = value.to_string();
+        // What does not apply is left out.
+        if !value.is_empty() {
+            self.0.push((key.to_string(), value));
+        }
         Ok(())
     }
 }
 
 /// One line, or two with a hint.
-fn text(message: &str, hint: Option<&str>) -> String {
-    let mut text = format!("vaultexec: {}\n", escape(message));
+fn text(message: &str, hint: Option<&str>, colour: Option<Colour>) -> String {
+    let paint = |name: &str| colour.map_or_else(|| name.to_owned(), |colour| colour.paint(name));
+    let mut text = format!("{} {}\n", paint("vaultexec:"), escape(message));
     if let Some(hint) = hint {
         // Writing to a string cannot fail.
-        let _written = writeln!(text, "hint: {}", escape(hint));
+        let _written = writeln!(text, "{} {}", paint("hint:"), escape(hint));
     }
     text
 }
@@ -128,6 +146,7 @@ fn json(level: Level, message: &str, fields: Fields, now: SystemTime) -> String 
     let level = level.as_str().to_ascii_lowercase();
     object.insert("level".to_owned(), level.into());
     object.insert("message".to_owned(), message.into());
+    object.insert("event".to_owned(), "note".into());
     for (name, value) in fields.0 {
         object.insert(name, value.into());
     }
@@ -181,7 +200,7 @@ mod tests {
 
     #[test]
     fn text_has_the_hint_on_its_own_line() {
-        let line = text("cannot log in", Some("try again"));
+        let line = text("cannot log in", Some("try again"), None);
         assert_eq!(line, "vaultexec: cannot log in\nhint: try again\n");
     }
 
@@ -210,7 +229,7 @@ mod tests {
         assert!(!line.trim_end().chars().any(is_hostile), "{line:?}");
         let object: serde_json::Value = serde_json::from_str(&line).expect("one object");
         assert_eq!(object["message"], hostile);
-        let shown = text("a\u{1b}[31mred\r\u{202e}gnp.\u{2029}x\ny", None);
+        let shown = text("a\u{1b}[31mred\r\u{202e}gnp.\u{2029}x\ny", None, None);
         assert_eq!(
             shown,
             "vaultexec: a\\u{1b}[31mred\\r\\u{202e}gnp.\\u{2029}x\\ny\n"

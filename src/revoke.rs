@@ -214,9 +214,11 @@ fn warn_if_surprising(ledger: &Ledger, call: &Call, failure: &Failure, now: Mome
         .session(no)
         .is_none_or(|session| session.is_over(now) || call.sent > 0 || session.uses == Some(0));
     if expected {
-        log::info!("the token is gone already");
+        log::info!(event = "token_gone"; "the token is gone already");
     } else {
+        let reason = failure.to_string();
         log::warn!(
+            event = "token_gone", reason = reason.as_str();
             "the server does not take the token any more: {failure}. Somebody has revoked it, and what hung on it; or it \
              is bound to other addresses (token_bound_cidrs), and stays until its end"
         );

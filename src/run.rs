@@ -242,6 +242,7 @@ async fn obtain_and_run(
             // What a read of credentials may have left goes with its token, and is told if not.
             if manager.holds_nothing() {
                 log::warn!(
+                    event = "interrupted";
                     "interrupted before the server had answered: if that was the login, a use of the secret id may be \
                      spent, and if a wrapping token was being opened, it is spent"
                 );
@@ -288,11 +289,12 @@ fn tell(error: &Error) {
             .iter()
             .for_each(|problem| log::error!(event = "error"; "{problem}")),
         // The shell tells of a death by signal; there is nothing to add.
-        Error::Interrupted(_) => log::info!("{error}"),
-        _ => match error.hint() {
-            Some(hint) => log::error!(event = "error", hint = hint; "{error}"),
-            None => log::error!(event = "error"; "{error}"),
-        },
+        Error::Interrupted(_) => log::info!(event = "interrupted"; "{error}"),
+        _ => {
+            let path = error.path().unwrap_or_default();
+            let hint = error.hint().unwrap_or_default();
+            log::error!(event = "error", path = path, hint = hint; "{error}");
+        }
     }
 }
 

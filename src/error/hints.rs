@@ -10,6 +10,10 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
             "is the address right (--address, VAULT_ADDR) and the server up?"
         }
         Failure::Tls { kind, .. } => return for_tls(*kind).map(str::to_owned),
+        Failure::Proxy(_) => {
+            "put them into the proxy's URL (VAULT_PROXY_ADDR, VAULT_HTTP_PROXY, HTTPS_PROXY, HTTP_PROXY), as in \
+             http://user:password@proxy:3128, or name the server in NO_PROXY"
+        }
         failure if failure.is_sealed() => {
             "unseal the server, or allow more time with --start-timeout"
         }
@@ -34,6 +38,14 @@ const fn for_tls(kind: TlsFailure) -> Option<&'static str> {
         }
         TlsFailure::NotTls => "this address may speak plain http: then it begins with http://",
         TlsFailure::TlsWanted => "begin the address with https:// (--address, VAULT_ADDR)",
+        TlsFailure::Algorithm => {
+            "vaultexec checks RSA, ECDSA on P-256 and P-384 with SHA-256 and SHA-384, and Ed25519: have the certificate \
+             signed with one of them"
+        }
+        TlsFailure::NothingInCommon => {
+            "vaultexec speaks TLS 1.2 and 1.3, and checks certificates with a key of RSA, ECDSA on P-256 or P-384, or \
+             Ed25519: has the server one on P-521, or Ed448?"
+        }
         TlsFailure::Other => return None,
     })
 }

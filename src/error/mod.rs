@@ -2,6 +2,8 @@
 
 pub mod hints;
 mod problem;
+#[cfg(test)]
+mod troubleshooting_tests;
 mod unreadable;
 
 pub use problem::{Problem, quotes};
@@ -123,6 +125,15 @@ impl Error {
             | Self::Wrapping { .. }
             | Self::Irreplaceable(_)
             | Self::Credentials { .. } => Exit::Code(exit::FAILURE),
+        }
+    }
+
+    /// The API's path, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Server { path, .. } | Self::Credentials { path, .. } => Some(path),
+            _ => None,
         }
     }
 

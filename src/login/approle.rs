@@ -216,6 +216,7 @@ impl AppRole {
         given.forget();
         if retry.just_interrupted().await.is_some() {
             log::warn!(
+                event = "interrupted";
                 "interrupted when the wrapping token had just been opened: it is spent, so hand over a new one"
             );
         }
@@ -272,8 +273,9 @@ impl AppRole {
             return;
         };
         match std::fs::remove_file(&path) {
-            Ok(()) => log::info!("removed {}", path.display()),
+            Ok(()) => log::info!(event = "file_removed"; "removed {}", path.display()),
             Err(error) => log::warn!(
+                event = "file_not_removed";
                 "cannot remove the secret id file {}: {error}",
                 path.display()
             ),

@@ -7,6 +7,7 @@ use super::rights;
 use super::schedule::Subject;
 use super::set::SetNo;
 use super::unobtained::Unobtained;
+use super::wording;
 use crate::ledger::{Call, NewSession, Rights, SessionNo};
 use crate::login::Login;
 use crate::login::Outlook;
@@ -125,6 +126,10 @@ pub enum Answer {
 /// Logs in, and says whether there can be another login.
 pub async fn log_in(client: Rc<Client>, mut login: Login, retry: Retry) -> (Login, Answer) {
     let result = login.log_in(&client, &retry).await;
+    if let Ok(session) = &result {
+        let path = login.preview().path;
+        log::info!(event = "logged_in", path = path.as_str(); "logged in at {path}{}", wording::life(session));
+    }
     let outlook = login.outlook();
     (
         login,

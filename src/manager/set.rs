@@ -151,7 +151,8 @@ impl Set {
         chance: f64,
     ) {
         let before = self.schedule.deadline();
-        log::warn!(event = "not_renewed"; "cannot renew the {subject}: {failure}");
+        let reason = failure.to_string();
+        log::warn!(event = "not_renewed", reason = reason.as_str(); "cannot renew the {subject}: {failure}");
         self.schedule.fixed(subject, cause, now, chance);
         wording::say_end(&self.schedule, before, now);
     }
@@ -173,6 +174,7 @@ impl Set {
         } else {
             log::Level::Debug
         };
-        log::log!(level, event = "not_renewed"; "cannot renew the {subject} now: {failure}; trying again, {} left", wording::short(left));
+        let reason = failure.to_string();
+        log::log!(level, event = "not_renewed", reason = reason.as_str(); "cannot renew the {subject} now: {failure}; trying again, {} left", wording::short(left));
     }
 }

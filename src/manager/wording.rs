@@ -11,28 +11,40 @@ use crate::login::Outlook;
 use crate::supervise::{Refusal, Saying};
 use crate::sys::clock::Moment;
 
+/// What a person can do about credentials that end.
+const AT_THE_END: &str =
+    "end the command before then and start it again (in psql: \\q): it gets new credentials";
+
 /// Says what is done about the child, with what is known of the end.
 pub fn say(saying: Saying, deadline: Option<Deadline>, now: Moment) {
-    let (at, why) = deadline.map_or(
+    let (at, reason) = deadline.map_or(
         (String::from("an unknown time"), String::new()),
-        |deadline| (wall(deadline.at, now), format!(": {}", deadline.cause)),
+        |deadline| (wall(deadline.at, now), deadline.cause.to_string()),
     );
+    let why = deadline.map_or_else(String::new, |_| format!(": {reason}"));
+    let reason = reason.as_str();
     match saying {
         Saying::WillExpire => {
-            log::warn!(event = "expiring", expires_at = at.as_str(); "the credentials end at {at} and are not replaced{why}");
+            log::warn!(
+                event = "expiring", expires_at = at.as_str(), reason = reason, hint = AT_THE_END;
+                "the credentials end at {at} and are not replaced{why}"
+            );
         }
         Saying::CannotReplace => {
-            log::warn!(event = "irreplaceable", expires_at = at.as_str(); "the credentials end at {at} and cannot be replaced{why}");
+            log::warn!(event = "irreplaceable", expires_at = at.as_str(), reason = reason; "the credentials end at {at} and cannot be replaced{why}");
         }
-        Saying::HaveExpired => log::warn!(event = "expired"; "the credentials have ended{why}"),
+        Saying::HaveExpired => log::warn!(
+            event = "expired", reason = reason, hint = "end the command and start it again: it gets new credentials";
+            "the credentials have ended{why}"
+        ),
         Saying::Restarting => {
-            log::warn!(event = "restarting"; "restarting the command with new credentials{why}");
+            log::warn!(event = "restarting", reason = reason; "restarting the command with new credentials{why}");
         }
         Saying::Stopping => {
-            log::warn!(event = "stopping", expires_at = at.as_str(); "stopping the command, whose credentials end at {at}{why}");
+            log::warn!(event = "stopping", expires_at = at.as_str(), reason = reason; "stopping the command, whose credentials end at {at}{why}");
         }
         Saying::Signalled(signal) => {
-            log::info!(event = "signalled", expires_at = at.as_str(); "sent the command {signal}, because its credentials end at {at}{why}");
+            log::info!(event = "signalled", expires_at = at.as_str(), reason = reason; "sent the command {signal}, because its credentials end at {at}{why}");
         }
         Saying::Killing => {
             log::warn!(event = "killing"; "the command has not ended in time and is killed");
@@ -61,7 +73,11 @@ pub fn say_end(schedule: &Schedule, before: Option<Deadline>, now: Moment) {
     match (schedule.deadline(), schedule.expiry()) {
         (Some(deadline), _) if Some(deadline) != before => {
             let at = wall(deadline.at, now);
-            log::info!(event = "deadline", expires_at = at.as_str(); "the credentials end at {at}: {}", deadline.cause);
+            let reason = deadline.cause.to_string();
+            log::info!(
+                event = "deadline", expires_at = at.as_str(), reason = reason.as_str();
+                "the credentials end at {at}: {reason}"
+            );
         }
         _ => {}
     }
@@ -81,10 +97,12 @@ pub fn say_outlook(outlook: &Outlook, now: Moment) {
         "when the token cannot be renewed any more, the credentials will not be replaced";
     match (outlook.cannot, outlook.until) {
         (Some(reason), _) => log::info!(
+            event = "outlook";
             "there can be no other login, because {reason}: {consequence}{}",
             unless(outlook)
         ),
         (None, Some(until)) => log::info!(
+            event = "outlook";
             "there can be no other login after {}, when {} ends: {consequence}{}",
             wall(until, now),
             outlook.what,
@@ -195,11 +213,13 @@ pub fn say_what_is_left(left: &[Left], goes_on: bool, now: Moment) {
     for left in left {
         let id = left.lease_id.as_deref().unwrap_or_default();
         let message = what_is_left(left, goes_on, now);
+        let reason = left.verdict.to_string();
+        let reason = reason.as_str();
         match &left.hint {
             Some(hint) => {
-                log::warn!(event = "left", lease_id = id, hint = hint.as_str(); "{message}");
+                log::warn!(event = "left", lease_id = id, reason = reason, hint = hint.as_str(); "{message}");
             }
-            None => log::warn!(event = "left", lease_id = id; "{message}"),
+            None => log::warn!(event = "left", lease_id = id, reason = reason; "{message}"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One read of credentials.
 
+use std::time::SystemTime;
+
 use crate::error::{Error, hints};
 use crate::ledger::NewLease;
 use crate::secret::{Fields, Rotation};
@@ -88,6 +90,7 @@ impl Read<'_> {
             None => Rotation::read(&answer.document, Moment::now()),
         };
         let is_login = lease.is_some() || !matches!(rotation, Ok(None));
+        say(self.path, &answer.document, lease.as_ref(), is_login);
         let secret = terms
             .and_then(|_| fields(&answer.document, is_login))
             .and_then(|fields| Ok((fields, rotation?)));
@@ -136,6 +139,29 @@ pub fn no_login(path: String, problem: String) -> Error {
     }
 }
 
+/// Says what was read, without the secret.
+fn say(path: &str, document: &Document, lease: Option<&NewLease>, is_login: bool) {
+    let user = document.text("data.username").ok().filter(|_| is_login);
+    let user = user.unwrap_or_default();
+    let shown = match user {
+        "" => String::new(),
+        user => format!(": user {user}"),
+    };
+    let Some(lease) = lease else {
+        log::info!(event = "credentials", path = path, db_user = user; "read {path}{shown}, without a lease");
+        return;
+    };
+    // The wall clock, which people read.
+    let expiry = SystemTime::now().checked_add(lease.duration);
+    let expiry = expiry.map_or_else(String::new, |at| {
+        humantime::format_rfc3339_seconds(at).to_string()
+    });
+    log::info!(
+        event = "credentials", path = path, db_user = user, lease_id = lease.id.as_str(), expires_at = expiry.as_str();
+        "read {path}{shown}, lease {}, for {}", lease.id, humantime::format_duration(lease.duration)
+    );
+}
+
 fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
     let mount = path.split('/').next().unwrap_or(path);
     let role = path.rsplit('/').next().unwrap_or(path);
@@ -146,6 +172,11 @@ fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
         Failure::Refused { status: 400 | 403, .. } if uses == Some(0) => Some(
             "the token's uses were counted, and reading the credentials took the last one, which revokes them at once: \
              give the AppRole role a token_num_uses of 0, or of 3 and more"
+                .to_owned(),
+        ),
+        failure if failure.is_token_gone() => Some(
+            "the server does not take the token that it has just given: it is bound to other addresses (token_bound_cidrs \
+             of the role), or somebody has revoked it"
                 .to_owned(),
         ),
         Failure::Refused { status: 403, .. } => Some(hints::needed_line(path, "read")),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::Response;
 use reqwest::header::HeaderMap;
+use rustls::CertificateError;
 use zeroize::Zeroizing;
 
 use super::document::Document;
@@ -15,6 +16,8 @@ use crate::sensitive::Kept;
 
 /// No answer of the API comes near this. What is longer is not read to its end.
 const LARGEST_ANSWER: usize = 1 << 20;
+/// What the HTTP library says when a proxy answers 407 to the request for a tunnel.
+const PROXY_WANTS_A_USER: &str = "proxy authorization required";
 /// The server's own words are shown up to this many characters each.
 const LONGEST_WORDS: usize = 300;
 
@@ -107,9 +110,17 @@ pub(super) fn classify(error: &reqwest::Error) -> Failure {
             TlsFailure::AuthoritysOwn => {
                 "the server's certificate is an authority's own".to_owned()
             }
+            TlsFailure::Algorithm => unchecked(tls),
+            TlsFailure::NothingInCommon => {
+                "the server finds no version, cipher or kind of certificate that both sides can use"
+                    .to_owned()
+            }
             _ => tls.to_string(),
         };
         return Failure::Tls { kind, reason };
+    }
+    if reason(error).ends_with(PROXY_WANTS_A_USER) {
+        return Failure::Proxy(String::new());
     }
     if error.is_builder() {
         return Failure::NotSent("it is no request that HTTP knows");
@@ -145,7 +156,7 @@ fn refuses_ours(error: &rustls::Error) -> bool {
 }
 
 fn kind(error: &rustls::Error) -> TlsFailure {
-    use rustls::{AlertDescription, CertificateError};
+    use rustls::AlertDescription;
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             TlsFailure::UnknownIssuer
@@ -161,9 +172,57 @@ fn kind(error: &rustls::Error) -> TlsFailure {
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             TlsFailure::ClientCertificateWanted
         }
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => TlsFailure::Algorithm,
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
+        )
+        | rustls::Error::PeerIncompatible(_) => TlsFailure::NothingInCommon,
         rustls::Error::InvalidMessage(_) => TlsFailure::NotTls,
         _ => TlsFailure::Other,
     }
+}
+
+/// Algorithms of certificates that the TLS library cannot check, by what their identifiers hold.
+const ALGORITHMS: [(&[u8], &str); 6] = [
+    (b"\x2a\x86\x48\xce\x3d\x04\x03\x04", "ecdsa-with-SHA512"),
+    (b"\x2a\x86\x48\xce\x3d\x04\x03\x01", "ecdsa-with-SHA224"),
+    (b"\x2a\x86\x48\xce\x3d\x04\x01", "ecdsa-with-SHA1"),
+    (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05", "RSA with SHA-1"),
+    (b"\x2b\x65\x71", "Ed448"),
+    (b"\x2b\x81\x04\x00\x23", "a key on P-521"),
+];
+
+/// How a certificate is signed that cannot be checked.
+fn unchecked(error: &rustls::Error) -> String {
+    let (signature, key): (&[u8], &[u8]) = match error {
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id,
+                ..
+            },
+        ) => (signature_algorithm_id, &[]),
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id,
+                public_key_algorithm_id,
+            },
+        ) => (signature_algorithm_id, public_key_algorithm_id),
+        _ => (&[], &[]),
+    };
+    let names = [signature, key].into_iter().flat_map(|id| {
+        let known = ALGORITHMS.iter();
+        known.filter(move |(known, _)| id.windows(known.len()).any(|part| part == *known))
+    });
+    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    let how = if names.is_empty() {
+        "by an algorithm".to_owned()
+    } else {
+        format!("with {}", names.join(" and "))
+    };
+    format!("a certificate of the server is signed {how}, which cannot be checked here")
 }
 
 /// The error of the TLS library, if it is what failed.

@@ -218,7 +218,7 @@ impl Client {
         let mut response = self
             .once(&endpoint.http, url.clone(), endpoint.host.as_ref(), request)
             .await
-            .map_err(|failure| failure.at(&endpoint.shown))?;
+            .map_err(|failure| endpoint.failed(failure))?;
         if let Some(target) = self.redirects.target(endpoint, &url, &response)? {
             let shown = target.url.origin().ascii_serialization();
             log::debug!("redirected to {shown}");
@@ -226,7 +226,7 @@ impl Client {
                 (&endpoint.http, endpoint.host.as_ref())
             } else {
                 if !self.redirected.replace(true) {
-                    log::info!("{} redirects to {shown}", endpoint.shown);
+                    log::info!(event = "redirected"; "{} redirects to {shown}", endpoint.shown);
                 }
                 (&all.tcp, None)
             };
@@ -262,6 +262,9 @@ impl Client {
                 kind: TlsFailure::TlsWanted,
                 reason: "this address speaks https, not http".to_owned(),
             });
+        }
+        if status == 407 && endpoint.proxy.is_some() {
+            return Err(endpoint.failed(Failure::Proxy(String::new())));
         }
         let errors = words(&body, request);
         Err(Failure::Refused {

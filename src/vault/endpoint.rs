@@ -9,6 +9,7 @@ use reqwest::{NoProxy, Url};
 use rustls::ClientConfig;
 
 use super::answer::reason;
+use super::failure::Failure;
 use super::resolve::Resolver;
 use super::settings::{Address, Proxy, Settings};
 
@@ -26,6 +27,8 @@ pub(super) struct Endpoint {
     pub host: Option<HeaderValue>,
     /// As people know it.
     pub shown: String,
+    /// The proxy in front of it, as people know it.
+    pub proxy: Option<String>,
     /// Whether it is a socket in the file system.
     pub is_socket: bool,
 }
@@ -80,11 +83,23 @@ impl Endpoints {
                 http,
                 host,
                 shown: address.to_string(),
+                proxy: settings.proxy.before(address),
                 is_socket: matches!(address, Address::Unix(_)),
             })
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, String>>()?;
         Ok(Self { endpoints, tcp })
+    }
+}
+
+impl Endpoint {
+    /// A failure to get there, with the way.
+    pub fn failed(&self, failure: Failure) -> Failure {
+        match (failure, &self.proxy) {
+            (Failure::Proxy(_), Some(proxy)) => Failure::Proxy(proxy.clone()),
+            (failure, Some(proxy)) => failure.at(&format!("{} by way of {proxy}", self.shown)),
+            (failure, None) => failure.at(&self.shown),
+        }
     }
 }
 

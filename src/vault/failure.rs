@@ -21,6 +21,10 @@ pub enum TlsFailure {
     NotTls,
     /// The server speaks TLS, and was spoken to without.
     TlsWanted,
+    /// A certificate is signed in a way that cannot be checked here.
+    Algorithm,
+    /// The server finds nothing that both sides can do.
+    NothingInCommon,
     /// Anything else; the reason says it.
     Other,
 }
@@ -42,6 +46,8 @@ pub enum Failure {
         /// The TLS library's words.
         reason: String,
     },
+    /// The proxy wants to know who asks. Nothing was sent to the server.
+    Proxy(String),
     /// The request cannot be put into HTTP. Nothing was sent.
     NotSent(&'static str),
     /// The request was sent and no whole answer came. The server may have acted.
@@ -113,7 +119,11 @@ impl Failure {
     pub const fn was_sent(&self) -> bool {
         !matches!(
             self,
-            Self::Unreachable { .. } | Self::Tls { .. } | Self::NotSent(_) | Self::Interrupted(_)
+            Self::Unreachable { .. }
+                | Self::Tls { .. }
+                | Self::Proxy(_)
+                | Self::NotSent(_)
+                | Self::Interrupted(_)
         )
     }
 
@@ -168,6 +178,12 @@ impl fmt::Display for Failure {
                 write!(formatter, "cannot reach the server: {reason}")
             }
             Self::Tls { reason, .. } => write!(formatter, "no trusted connection: {reason}"),
+            Self::Proxy(name) => {
+                write!(
+                    formatter,
+                    "the proxy {name} wants a user and a password (407)"
+                )
+            }
             Self::NotSent(reason) => write!(formatter, "the request cannot be sent: {reason}"),
             Self::Lost(reason) => write!(formatter, "the answer was lost: {reason}"),
             Self::Refused {

@@ -73,12 +73,29 @@ pub enum Proxy {
 }
 
 impl Proxy {
+    /// The proxy in front of an address, without a user and password.
+    #[must_use]
+    pub fn before(&self, address: &Address) -> Option<String> {
+        let Address::Tcp(url) = address else {
+            return None;
+        };
+        let proxy = self.of(url)?;
+        Some(match proxy.origin() {
+            origin if origin.is_tuple() => origin.ascii_serialization(),
+            _ => proxy.host_str().unwrap_or_default().to_owned(),
+        })
+    }
+
     /// Whether requests to this URL go by way of it.
     #[must_use]
     pub fn stands_before(&self, url: &Url) -> bool {
+        self.of(url).is_some()
+    }
+
+    fn of(&self, url: &Url) -> Option<&Url> {
         match self {
-            Self::Direct => false,
-            Self::Always(_) => true,
+            Self::Direct => None,
+            Self::Always(proxy) => Some(proxy),
             Self::Environment {
                 http,
                 https,
@@ -88,7 +105,7 @@ impl Proxy {
                     "https" => https,
                     _ => http,
                 };
-                proxy.is_some() && !is_exempt(url, except)
+                proxy.as_ref().filter(|_| !is_exempt(url, except))
             }
         }
     }

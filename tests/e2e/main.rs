@@ -33,6 +33,7 @@ mod login_refusals;
 mod logins;
 mod mass_end;
 mod memory;
+mod messages;
 mod no_revoke;
 mod other_users;
 mod outages;

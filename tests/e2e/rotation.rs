@@ -260,6 +260,7 @@ fn at_a_terminal_the_child_is_only_warned() {
     pty.wait_for("start v-approle-");
     limit_lease(&tenant, &running, "20s");
     pty.wait_for("are not replaced: the lease has reached its max_ttl");
+    pty.wait_for("start it again (in psql: \\q): it gets new credentials");
     pty.wait_for("the credentials have ended");
     assert!(!pty.text().contains("term"), "{}", pty.text());
     running.signal(libc::SIGTERM);

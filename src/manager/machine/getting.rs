@@ -83,7 +83,6 @@ impl Machine {
     }
 
     pub(super) fn logged_in(&mut self, session: NewSession, actions: &mut Vec<Action>) {
-        log::info!(event = "logged_in"; "logged in{}", wording::life(&session));
         self.ledger.apply(Fact::LoggedIn(session));
         let Some(session) = self.ledger.sessions().last().map(|session| session.no) else {
             return;
