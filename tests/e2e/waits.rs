@@ -114,6 +114,8 @@ fn where_everything_is_over_already_and_the_server_gone_there_is_nothing_to_wait
             proxy.refuse();
         }
         running.wait_for_stderr("the credentials have ended");
+        // The lease may end a moment before the token, by whole seconds.
+        std::thread::sleep(Duration::from_secs(2));
         let closed = Instant::now();
         running.close_stdin();
         running.wait_exit();
