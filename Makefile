@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test test-static test-containers build image bench lint scripts soak tools clean
+.PHONY: help demo test test-static test-containers build image bench bench-fleet lint scripts soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ image: ## The image to copy from, `vaultexec`, labelled with the commit; RUST_IM
 
 bench: ## Measure time and memory against the same HTTP calls made bare
 	@bash scripts/bench.sh
+
+bench-fleet: ## Measure 1,000 wrapped commands at once, and what is left of them; RUNS=100 for fewer
+	@bash scripts/bench-fleet.sh
 
 lint: ## Format, clippy and docs, warnings are errors
 	$(CARGO) fmt --check

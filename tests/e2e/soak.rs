@@ -22,7 +22,14 @@ fn a_short_soak_leaves_nothing_behind() {
         report.table()
     );
     assert_eq!(report.figures["runs"], 60);
-    for figure in ["faults", "rotations", "signal: KILL", "exit: 125"] {
+    for figure in [
+        "faults",
+        "rotations",
+        "signal: KILL",
+        "exit: 125",
+        "runs with a node that is behind",
+        "runs behind a caching proxy",
+    ] {
         assert!(
             report.figures.contains_key(figure),
             "no {figure}\n{}",

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod admin;
+pub mod caching;
 pub mod canary;
 pub mod children;
 pub mod cluster;
@@ -37,6 +38,7 @@ pub mod tunnel;
 pub mod vault;
 
 pub use admin::{Admin, Refused};
+pub use caching::CachingProxy;
 pub use cluster::Cluster;
 pub use fake::FakeVault;
 pub use postgres::Postgres;

@@ -3,7 +3,7 @@
 use super::harm::Harm;
 use super::observed::{Exit, Observed, Sent};
 use super::plan::{End, How, Plan, When};
-use super::{CLIENT_TIMEOUT, KINDS, REVOKE_TIMEOUT, STOP_TIMEOUT, Soak};
+use super::{CLIENT_TIMEOUT, KINDS, REVOKE_TIMEOUT, STOP_TIMEOUT, Soak, TOGETHER};
 use crate::support::probe_child::boot_millis;
 use crate::support::*;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ impl Soak<'_> {
     pub fn carry_out(&self, index: u32, plan: &Plan) -> (Observed, FaultProxy) {
         let log = Log::default();
         let proxy = self.proxy(plan, Arc::clone(&log));
-        let until = boot_millis() + plan.life;
+        let until = together(plan, boot_millis() + plan.life);
         let running = self.command(plan, &proxy, until).spawn();
         let sent = plan
             .signal
@@ -55,7 +55,16 @@ impl Soak<'_> {
 
     fn proxy(&self, plan: &Plan, log: Log) -> FaultProxy {
         let (faults, rotates) = (plan.faults.clone(), KINDS[plan.tenant].rotates);
-        FaultProxy::start(&self.servers.vault.url(), move |request| {
+        let lag = plan.lag;
+        let upstream = if plan.cached {
+            self.cache.url()
+        } else {
+            self.servers.vault.url()
+        };
+        FaultProxy::start(&upstream, move |request| {
+            if let Some(fault) = lagging(request, lag) {
+                return fault;
+            }
             let harm = faults.iter().find(|(at, _)| *at == request.sequence);
             let Some((_, harm)) = harm else {
                 return Fault::Pass;
@@ -110,6 +119,29 @@ impl Soak<'_> {
         } else {
             run.child(Probe::command(&words))
         }
+    }
+}
+
+/// What a standby says that has not heard yet of what was just made.
+fn lagging(request: &RequestInfo, lag: usize) -> Option<Fault> {
+    if request.path == "/v1/sys/health" && lag > 0 {
+        return Some(Fault::Status(429, Vec::new(), "{}".to_owned()));
+    }
+    let behind = request.nth < lag;
+    match request {
+        _ if !behind => None,
+        login if login.is_login() => Some(Fault::error(400, "invalid role or secret ID")),
+        read if read.is_creds() => Some(Fault::error(403, "permission denied")),
+        _ => None,
+    }
+}
+
+/// The next moment at which several end, for a run that is one of them.
+fn together(plan: &Plan, until: u64) -> u64 {
+    if plan.together {
+        until.next_multiple_of(TOGETHER)
+    } else {
+        until
     }
 }
 

@@ -40,6 +40,8 @@ const SIGNALS: &[i32] = &[
 const STOP_TIMEOUT: u64 = 1000;
 /// In milliseconds: its `--revoke-timeout`.
 const REVOKE_TIMEOUT: u64 = 20_000;
+/// In milliseconds: how far apart the moments are at which many end at once.
+const TOGETHER: u64 = 1000;
 /// What hangs takes that long: half of the time for the cleaning up.
 const CLIENT_TIMEOUT: &str = "10s";
 
@@ -81,6 +83,7 @@ impl Report {
 struct Soak<'a> {
     options: &'a Options,
     servers: &'a Servers,
+    cache: CachingProxy,
     tenants: Vec<Tenant>,
     role_ids: Vec<String>,
     figures: Mutex<BTreeMap<String, u64>>,
@@ -101,6 +104,7 @@ pub fn soak(servers: &Servers, options: &Options) -> Report {
     let soak = Soak {
         options,
         servers,
+        cache: CachingProxy::start(servers),
         role_ids: tenants.iter().map(Tenant::role_id).collect(),
         tenants,
         figures: Mutex::default(),
@@ -215,6 +219,15 @@ impl Soak<'_> {
             Exit::Signal(_) => "exit: a signal".to_owned(),
         };
         self.count(how, 1);
+        if plan.lag > 0 {
+            self.count("runs with a node that is behind", 1);
+        }
+        if plan.cached {
+            self.count("runs behind a caching proxy", 1);
+        }
+        if plan.together {
+            self.count("runs that end together with others", 1);
+        }
         self.count("requests", observed.requests.len() as u64);
     }
 }

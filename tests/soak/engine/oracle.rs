@@ -5,7 +5,7 @@ use super::kinds::KINDS;
 use super::observed::{Exit, Observed};
 use super::plan::{End, How, Plan};
 use super::{REVOKE_TIMEOUT, STOP_TIMEOUT};
-use crate::support::{Issued, IssuedKind};
+use crate::support::{Issued, IssuedKind, RequestInfo};
 use std::time::{Duration, Instant};
 
 /// An answer on its way is waited for longer than this after a signal. One that comes later brings a role that is made for a token
@@ -35,6 +35,9 @@ pub fn judge(plan: &Plan, observed: &Observed) -> Vec<String> {
     if !expected.contains(&exit) {
         wrong.push(format!("ended with {exit:?}, not one of {expected:?}"));
     }
+    if alike(observed) {
+        wrong.push("two requests that a cache would answer alike".to_owned());
+    }
     if late > LATEST {
         wrong.push(format!("{late} ms too late"));
     }
@@ -60,6 +63,18 @@ pub fn judge(plan: &Plan, observed: &Observed) -> Vec<String> {
         wrong.push("left something behind".to_owned());
     }
     wrong
+}
+
+/// Whether what brings a token or a lease was asked for twice in exactly the same words.
+fn alike(observed: &Observed) -> bool {
+    let brings = |one: &&RequestInfo| one.is_login() || one.is_creds();
+    let all: Vec<&RequestInfo> = observed.requests.iter().filter(brings).collect();
+    let same = |one: &RequestInfo, other: &RequestInfo| {
+        (&one.path, &one.headers, &one.body) == (&other.path, &other.headers, &other.body)
+    };
+    all.iter()
+        .enumerate()
+        .any(|(index, one)| all[..index].iter().any(|other| same(one, other)))
 }
 
 /// A signal leaves the cleaning up no more than a second: with a fault in it, or a slow server, that can be too little.

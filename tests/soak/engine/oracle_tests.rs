@@ -30,6 +30,9 @@ fn plan(tenant: usize, how: How) -> Plan {
         how,
         faults: Vec::new(),
         signal: None,
+        lag: 0,
+        cached: false,
+        together: false,
     }
 }
 
@@ -72,7 +75,10 @@ impl Made {
         let request = RequestInfo {
             method: "POST".to_owned(),
             path: path.to_owned(),
-            headers: vec![("X-Vault-Token".to_owned(), token.to_owned())],
+            headers: vec![
+                ("X-Vault-Token".to_owned(), token.to_owned()),
+                ("X-At".to_owned(), at.to_string()),
+            ],
             body: Vec::new(),
             sequence: self.observed.requests.len(),
             nth: 0,
@@ -404,4 +410,12 @@ fn a_token_that_came_at_the_kill_may_be_known_to_nobody() {
     assert_eq!(used.last_fate(), Fate::Known);
     let told = Made::new().login(0).signal(libc::SIGTERM, 50);
     assert_eq!(told.last_fate(), Fate::Known);
+}
+
+#[test]
+fn what_a_cache_would_answer_alike_is_not_asked_for_twice() {
+    let twice = |at| Made::usual().creds(at, "two");
+    twice(20).is_judged(&plain(), &[]);
+    let wrong = ["two requests that a cache would answer alike"];
+    twice(10).is_judged(&plain(), &wrong);
 }

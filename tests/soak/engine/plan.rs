@@ -37,6 +37,12 @@ pub struct Plan {
     /// Which request, by its number, meets which fault.
     pub faults: Vec<(usize, Harm)>,
     pub signal: Option<(i32, When)>,
+    /// How often the server does not know yet what was just made, as a standby that is behind.
+    pub lag: usize,
+    /// Whether there is a caching proxy in front of the server.
+    pub cached: bool,
+    /// Whether it ends at the same time as others.
+    pub together: bool,
 }
 
 impl Plan {
@@ -109,6 +115,18 @@ impl Plan {
             };
             (signal, when)
         });
+        // Twice is what it is forgiven: five failed logins would lock the role out.
+        let lag = if rng.u8(..100) < 15 {
+            rng.usize(1..=2)
+        } else {
+            0
+        };
+        if lag > 0 {
+            // The same words, but from a node that is not behind.
+            faults.retain(|(_, harm)| *harm != Harm::Status(403));
+        }
+        let cached = rng.u8(..100) < 8;
+        let together = !rotates && rng.u8(..100) < 25;
         Self {
             tenant,
             life,
@@ -116,6 +134,9 @@ impl Plan {
             how,
             faults,
             signal,
+            lag,
+            cached,
+            together,
         }
     }
 
