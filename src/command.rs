@@ -7,14 +7,15 @@ use nix::errno::Errno;
 
 use crate::environment::{Environment, Inherited};
 use crate::error::Error;
+use crate::handover::Folder;
 use crate::manager::{Manager, News, wording};
 use crate::render::environment;
-use crate::render::recipe::Lack;
+use crate::render::recipe::{Lack, Variables};
 use crate::secret::{self, Fields};
 use crate::sensitive::Sensitive;
 use crate::settings::Config;
 use crate::supervise::{
-    Childless, Event, Operations, Saying, look_without_child, matters_without_child,
+    Childless, Event, OnExpiry, Operations, Saying, look_without_child, matters_without_child,
 };
 use crate::sys::clock::Moment;
 use crate::sys::program;
@@ -28,6 +29,8 @@ pub struct Invocation {
     path: PathBuf,
     /// As it was given, the name it is called by first.
     arguments: Vec<OsString>,
+    /// Where its files are, if it gets any.
+    pub folder: Option<Folder>,
 }
 
 impl Invocation {
@@ -39,7 +42,11 @@ impl Invocation {
         let command = arguments.first().cloned().unwrap_or_default();
         let path = environment.variable("PATH");
         match program::find(&command, path.as_deref()) {
-            Ok(path) => Ok(Self { path, arguments }),
+            Ok(path) => Ok(Self {
+                path,
+                arguments,
+                folder: None,
+            }),
             Err(reason) => Err(Error::Program {
                 command: command.into(),
                 reason,
@@ -75,7 +82,9 @@ impl<'a> Command<'a> {
     fn program(&mut self) -> Result<Program, Error> {
         let secrets = self.manager.take_secrets();
         let environment = self.environment(&secrets)?;
-        let Invocation { path, arguments } = &self.invocation;
+        let Invocation {
+            path, arguments, ..
+        } = &self.invocation;
         Program::new(path, arguments, environment).map_err(|_| Error::Credentials {
             path: self.config.recipe.paths.join(", "),
             problem: "a value holds a NUL".to_owned(),
@@ -83,13 +92,36 @@ impl<'a> Command<'a> {
         })
     }
 
-    fn environment(&self, secrets: &[Fields]) -> Result<Vec<(OsString, OsString)>, Error> {
+    /// Writes the files, if there are any, and names them in the variables.
+    fn put_files(&mut self, variables: &mut Variables) -> Result<(), Error> {
+        let Some(folder) = &mut self.invocation.folder else {
+            return Ok(());
+        };
+        // It was chosen among those whose names are text.
+        let path = folder.path().to_str().unwrap_or_default().to_owned();
+        let files = variables.put_files(self.config.recipe.handover, &path);
+        if !files.is_empty() {
+            self.manager.folder_begins(&path);
+        }
+        folder.write(&files)
+    }
+
+    fn refresh(&mut self) -> Result<(), Error> {
+        let secrets = self.manager.take_secrets();
+        let variables = self.config.recipe.variables(&secrets, &Inherited);
+        self.put_files(&mut variables.map_err(explain)?)
+    }
+
+    fn environment(&mut self, secrets: &[Fields]) -> Result<Vec<(OsString, OsString)>, Error> {
         let variables = self.config.recipe.variables(secrets, &Inherited);
         let mut variables = variables.map_err(explain)?;
         for note in &variables.notes {
             log::info!(event = "environment"; "{note}");
         }
-        if let Some((id, expiry)) = self.manager.fresh_lease() {
+        self.put_files(&mut variables)?;
+        // Of a file that is replaced they would soon tell what is not true any more.
+        let stays = self.config.on_expiry != OnExpiry::Refresh;
+        if let Some((id, expiry)) = self.manager.fresh_lease().filter(|_| stays) {
             let expiry = Sensitive::new(wording::wall(expiry, Moment::now()));
             variables
                 .set
@@ -215,6 +247,22 @@ impl Operations for Command<'_> {
             log::info!(event = "started", pid = child.pid(); "started the command");
         }
         Ok(child)
+    }
+
+    fn hand_over(&mut self) {
+        let why = self.manager.deadline();
+        match self.refresh() {
+            Ok(()) => {
+                self.manager.handed_over();
+                let why = why.map_or_else(String::new, |why| format!(": {}", why.cause));
+                log::info!(event = "refreshed"; "the command's file has new credentials{why}");
+            }
+            Err(error) => {
+                log::warn!(event = "not_obtained"; "cannot hand over new credentials: {error}");
+                self.manager.give_back();
+                self.manager.retry_later();
+            }
+        }
     }
 
     fn not_executed(&self, errno: Errno) -> Error {

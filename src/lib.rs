@@ -27,6 +27,8 @@ mod command;
 #[forbid(unsafe_code)]
 mod companion;
 #[forbid(unsafe_code)]
+mod handover;
+#[forbid(unsafe_code)]
 mod ledger;
 #[forbid(unsafe_code)]
 mod login;

@@ -14,11 +14,13 @@ use crate::companion::Companion;
 use crate::environment::{self, Inherited};
 use crate::error::{Error, Problem};
 use crate::exit::{self, Exit};
+use crate::handover::Folder;
 use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
 use crate::login::Login;
 use crate::manager::{Manager, Rules as ManagerRules, wording};
 use crate::render::environment::is_secret;
+use crate::render::recipe::Handover;
 use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
@@ -66,7 +68,10 @@ fn refuse_rights() -> Exit {
 /// Everything that is done before the first request, which leaves no trace, and then the rest.
 fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     let config = Rc::new(gather(lookup)?);
-    let invocation = Invocation::find(command, &Inherited)?;
+    let mut invocation = Invocation::find(command, &Inherited)?;
+    if config.recipe.handover != Handover::Env {
+        invocation.folder = Some(Folder::choose(&Inherited)?);
+    }
     // From here on there are secrets in memory, and soon more threads.
     let companion = Companion::start(&config)
         .map_err(|error| Error::system("start the companion process", &error))?;
@@ -117,7 +122,7 @@ async fn obtain_run_and_clean_up(
 /// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are
 /// heard meanwhile, which as PID 1 would otherwise have no effect at all.
 async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, Error> {
-    let again = config.on_expiry == OnExpiry::Restart;
+    let again = config.on_expiry.replaces();
     let settings = &config.auth;
     let read = if settings.may_block() {
         let settings = settings.clone();
@@ -213,7 +218,7 @@ async fn check_and_give_back(
 }
 
 fn manager_rules(config: &Config) -> ManagerRules {
-    let replace = config.on_expiry == OnExpiry::Restart;
+    let replace = config.on_expiry.replaces();
     ManagerRules {
         paths: config.recipe.paths.clone(),
         lease_ttl: config.lease_ttl,

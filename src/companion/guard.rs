@@ -1,12 +1,14 @@
 //! The companion's own life: listen, and clean up when there is nobody left to do it.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
 
 use super::message::Message;
+use crate::handover;
 use crate::ledger::Ledger;
 use crate::logging;
 use crate::revoke;
@@ -51,6 +53,10 @@ pub fn watch(socket: UnixStream, config: &Config) {
             Message::Stopping => wake(&vaultexec, child.as_ref(), &socket),
             Message::GoingOn => {}
         }
+    }
+    if let Some(folder) = ledger.folder() {
+        // There is nobody to be told of a failure.
+        let _removed = handover::remove(Path::new(folder));
     }
     if ledger.is_settled() && child.as_ref().is_none_or(Watched::has_ended) {
         return;

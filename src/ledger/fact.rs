@@ -84,6 +84,8 @@ pub enum Fact {
         /// When it is tried again.
         next: Next,
     },
+    /// A folder with files for the child is about to be made.
+    Folder(String),
     /// No request is under way any more, whatever was sent.
     Abandoned,
 }
@@ -151,6 +153,7 @@ impl Ledger {
                     revocation.refusal = Some(refusal);
                 }
             }),
+            Fact::Folder(path) => self.folder = Some(path),
             Fact::Abandoned => {
                 for session in &mut self.sessions {
                     session.revocation.in_flight = false;

@@ -45,6 +45,8 @@ pub struct Ledger {
     sessions: Vec<Session>,
     /// How many numbers were given out.
     numbers: u32,
+    /// The folder with the child's files.
+    folder: Option<String>,
 }
 
 /// A token and the leases that hang on it.
@@ -205,6 +207,12 @@ impl Ledger {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.sessions.is_empty()
+    }
+
+    /// The folder with the child's files, which are to be gone in the end.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
     }
 
     /// All tokens.

@@ -265,6 +265,19 @@ impl Manager {
         self.handle(Event::Started);
     }
 
+    /// The child finds the new credentials in its file.
+    pub fn handed_over(&mut self) {
+        self.handle(Event::HandedOver);
+    }
+
+    /// A folder is about to be made, which has to be removed whatever happens.
+    pub fn folder_begins(&mut self, path: &str) {
+        self.machine
+            .ledger_mut()
+            .apply(Fact::Folder(path.to_owned()));
+        self.tell_companion();
+    }
+
     /// vaultexec is about to stop with the child: somebody has to wake it when the child goes on.
     pub fn stopping(&mut self) {
         if let Some(companion) = &mut self.companion {

@@ -4,13 +4,11 @@
 pub mod environment;
 pub mod names;
 pub mod other_url;
-#[cfg_attr(not(test), expect(dead_code, reason = "for --handover passfile"))]
-mod passfile;
+pub mod passfile;
 pub mod postgres;
 pub mod recipe;
 pub mod reference;
-#[cfg_attr(not(test), expect(dead_code, reason = "for --handover service"))]
-mod service;
+pub mod service;
 pub mod template;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,7 +23,6 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// A file for the child, to be written with mode 0600.
-#[cfg_attr(not(test), expect(dead_code, reason = "for --handover"))]
 #[derive(Debug)]
 pub struct File {
     /// Its name in a folder of the run's own.

@@ -1,13 +1,15 @@
 //! A password file as libpq reads it.
 
-use super::File;
 use crate::sensitive::Sensitive;
+
+/// The file's name.
+pub const NAME: &str = "pgpass";
 
 /// One line: this user's password, for whatever host the command asks.
 ///
 /// # Errors
 /// What a line cannot hold.
-pub fn passfile(user: &str, password: &Sensitive<String>) -> Result<File, &'static str> {
+pub fn line(user: &str, password: &Sensitive<String>) -> Result<Sensitive<String>, &'static str> {
     let is_line = |text: &str| !text.contains(['\n', '\r', '\0']);
     if !is_line(user) || !is_line(password.expose()) {
         return Err("a password file cannot hold a user or a password with a line break in it");
@@ -15,10 +17,7 @@ pub fn passfile(user: &str, password: &Sensitive<String>) -> Result<File, &'stat
     let user = escaped(user);
     let password = Sensitive::new(escaped(password.expose()));
     let password = password.expose();
-    Ok(File {
-        name: "pgpass",
-        contents: Sensitive::new(format!("*:*:*:{user}:{password}\n")),
-    })
+    Ok(Sensitive::new(format!("*:*:*:{user}:{password}\n")))
 }
 
 fn escaped(text: &str) -> String {
@@ -38,15 +37,14 @@ mod tests {
 
     #[test]
     fn colons_and_backslashes_are_escaped() {
-        let file = passfile("v:x", &Sensitive::from(r"a\b:c d#é")).expect("a line");
-        assert_eq!(file.name, "pgpass");
-        assert_eq!(file.contents.expose(), "*:*:*:v\\:x:a\\\\b\\:c d#é\n");
+        let line = line("v:x", &Sensitive::from(r"a\b:c d#é")).expect("a line");
+        assert_eq!(line.expose(), "*:*:*:v\\:x:a\\\\b\\:c d#é\n");
     }
 
     #[test]
     fn what_a_line_cannot_hold_is_refused() {
         for password in ["a\nb", "a\r", "\0"] {
-            let message = passfile("u", &Sensitive::from(password)).expect_err("no line");
+            let message = line("u", &Sensitive::from(password)).expect_err("no line");
             assert!(message.contains("line break"));
         }
     }

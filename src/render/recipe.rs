@@ -1,8 +1,11 @@
 //! What the child gets, made of the settings before anything is asked for: which paths are read, and
 //! what becomes of what they answer. Pure.
 
+use super::File;
 use super::other_url::OtherUrl;
+use super::passfile;
 use super::postgres::{self, Base, Credentials, jdbc};
+use super::service::{self, SERVICE};
 use super::template::{Source, Template};
 use crate::environment::Environment;
 use crate::secret::Fields;
@@ -48,6 +51,18 @@ pub struct Referring {
     pub field: String,
 }
 
+/// Where passwords go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handover {
+    /// Into the environment.
+    #[default]
+    Env,
+    /// Into a password file of libpq.
+    Passfile,
+    /// Into a connection service file of libpq.
+    Service,
+}
+
 /// All that the child gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipe {
@@ -61,6 +76,8 @@ pub struct Recipe {
     pub referring: Vec<Referring>,
     /// The role that sessions with the default credentials change to.
     pub set_role: Option<String>,
+    /// Where passwords go.
+    pub handover: Handover,
 }
 
 /// What is set in the child's environment and what is dropped from it.
@@ -72,6 +89,8 @@ pub struct Variables {
     pub drop: Vec<&'static str>,
     /// What the user may want to know, for the `info` level.
     pub notes: Vec<String>,
+    /// What is in the file, if there is one.
+    contents: Vec<Sensitive<String>>,
 }
 
 /// What an answer lacks.
@@ -115,7 +134,12 @@ impl Recipe {
             match &login {
                 Ok(credentials) => {
                     derived = self.derived(index, wanted, credentials, environment);
-                    self.add(index, wanted, credentials, environment, &mut all);
+                    self.add(index, wanted, credentials, environment, &mut all)
+                        .map_err(|problem| Lack {
+                            path: self.paths.get(wanted.path).cloned().unwrap_or_default(),
+                            problem: format!("for --handover: {problem}"),
+                            of_a_login: false,
+                        })?;
                 }
                 // What only serves a template may have any fields.
                 Err(_) if self.is_used(index) => {}
@@ -167,6 +191,13 @@ impl Recipe {
         path.cloned().unwrap_or_default()
     }
 
+    /// Whether a variable is made of a field.
+    #[must_use]
+    pub fn takes_fields(&self) -> bool {
+        let mut made = self.made.iter();
+        !self.referring.is_empty() || made.any(|made| made.template.secrets().next().is_some())
+    }
+
     /// Whether a template or a reference takes something of these credentials.
     fn is_used(&self, index: usize) -> bool {
         let path = self.credentials.get(index).map(|wanted| wanted.path);
@@ -206,19 +237,60 @@ impl Recipe {
         credentials: &Credentials,
         environment: &dyn Environment,
         all: &mut Variables,
-    ) {
+    ) -> Result<(), &'static str> {
         let prefix = &wanted.prefix;
         match &wanted.place {
+            Place::Postgres(base) if self.handover == Handover::Service => {
+                let role = self.role(index);
+                let made = postgres::variables(credentials, base.as_ref(), role, environment);
+                let parameters =
+                    postgres::parameters(credentials, base.as_ref(), role, environment);
+                let name = match prefix.trim_end_matches('_') {
+                    "" => SERVICE.to_owned(),
+                    prefix => format!("{SERVICE}_{}", prefix.to_ascii_lowercase()),
+                };
+                all.contents.push(service::section(&name, &parameters)?);
+                let scheme = base
+                    .as_ref()
+                    .map_or("postgresql", |base| base.scheme.as_str());
+                let url = Sensitive::new(format!("{scheme}:///?service={name}"));
+                let has_url = made.set.iter().any(|(name, _)| *name == "DATABASE_URL");
+                if has_url || index > 0 {
+                    all.set(format!("{prefix}DATABASE_URL"), url);
+                }
+                all.set(format!("{prefix}PGSERVICE"), Sensitive::new(name));
+                if index == 0 {
+                    all.drop = made.drop;
+                    all.drop.push("PGUSER");
+                    all.notes = made.notes;
+                }
+            }
             Place::Other(url) => {
                 let url = url.with(&credentials.username, &credentials.password);
                 all.set(format!("{prefix}DATABASE_URL"), url);
             }
             Place::Postgres(base) => {
+                let in_the_file = credentials;
+                let shown = match self.handover {
+                    Handover::Passfile => Credentials {
+                        username: credentials.username.clone(),
+                        password: Sensitive::from(""),
+                    },
+                    _ => credentials.clone(),
+                };
+                let credentials = &shown;
                 let made =
                     postgres::variables(credentials, base.as_ref(), self.role(index), environment);
                 let has_url = made.set.iter().any(|(name, _)| *name == "DATABASE_URL");
+                let in_a_file = self.handover == Handover::Passfile;
+                if in_a_file {
+                    let (user, password) = (&in_the_file.username, &in_the_file.password);
+                    all.contents.push(passfile::line(user, password)?);
+                }
                 for (name, value) in made.set {
-                    all.set(format!("{prefix}{name}"), value);
+                    if !(in_a_file && name == "PGPASSWORD") {
+                        all.set(format!("{prefix}{name}"), value);
+                    }
                 }
                 if index == 0 {
                     all.drop = made.drop;
@@ -230,10 +302,35 @@ impl Recipe {
                 }
             }
         }
+        Ok(())
     }
 }
 
 impl Variables {
+    /// The files in a folder, and the variable that names each.
+    pub fn put_files(&mut self, handover: Handover, folder: &str) -> Vec<File> {
+        let (name, variable) = match handover {
+            Handover::Env => return Vec::new(),
+            Handover::Passfile => (passfile::NAME, "PGPASSFILE"),
+            Handover::Service => (service::NAME, "PGSERVICEFILE"),
+        };
+        if self.contents.is_empty() {
+            return Vec::new();
+        }
+        self.set(
+            variable.to_owned(),
+            Sensitive::new(format!("{folder}/{name}")),
+        );
+        // Made in one piece: a text that grows leaves copies of itself behind.
+        let length = self.contents.iter().map(|part| part.expose().len()).sum();
+        let mut contents = String::with_capacity(length);
+        for part in &self.contents {
+            contents.push_str(part.expose());
+        }
+        let contents = Sensitive::new(contents);
+        vec![File { name, contents }]
+    }
+
     /// Sets a variable; what the user has asked for by name comes last, and counts.
     fn set(&mut self, name: String, value: Sensitive<String>) {
         self.set.retain(|(known, _)| *known != name);
@@ -370,5 +467,64 @@ mod tests {
         let mut recipe = Recipe::default();
         let places = ["a", "b", "a"].map(|path| recipe.path(path));
         assert_eq!((places, recipe.paths.len()), ([0, 1, 0], 2));
+    }
+
+    fn handed_over(handover: Handover) -> (Vec<String>, String) {
+        let replica = Base::parse("postgresql://replica/app").expect("a base");
+        let recipe = Recipe {
+            paths: vec!["a".to_owned(), "b".to_owned()],
+            credentials: vec![
+                wanted("", 0, Place::Postgres(None)),
+                wanted("RO_", 1, Place::Postgres(Some(replica))),
+            ],
+            set_role: Some("owner".to_owned()),
+            handover,
+            ..Recipe::default()
+        };
+        let environment = Given(vec![("PGHOST", "db"), ("PGDATABASE", "app")]);
+        let answers = [login("one"), login("two")];
+        let mut variables = recipe.variables(&answers, &environment).expect("variables");
+        let files = variables.put_files(handover, "/f");
+        assert_eq!(files.len(), 1);
+        let set = variables.set.iter();
+        let set = set.map(|(name, value)| format!("{name}={}", value.expose()));
+        (set.collect(), files[0].contents.expose().clone())
+    }
+
+    #[test]
+    fn passwords_go_into_a_password_file_and_nowhere_else() {
+        let (all, contents) = handed_over(Handover::Passfile);
+        assert_eq!(contents, "*:*:*:one:p@\n*:*:*:two:p@\n");
+        assert!(
+            !all.iter()
+                .any(|one| one.contains("p@") || one.contains("p%40")),
+            "{all:?}"
+        );
+        for expected in [
+            "PGPASSFILE=/f/pgpass",
+            "PGUSER=one",
+            "RO_PGUSER=two",
+            "RO_DATABASE_URL=postgresql://two@replica/app",
+        ] {
+            assert!(all.iter().any(|one| one == expected), "{expected}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn everything_goes_into_a_service_file_and_the_environment_names_the_service() {
+        let (all, contents) = handed_over(Handover::Service);
+        assert_eq!(
+            contents,
+            "[vaultexec]\nhost=db\ndbname=app\noptions=-c role=owner\nuser=one\npassword=p@\n\
+             [vaultexec_ro]\nhost=replica\ndbname=app\nuser=two\npassword=p@\n"
+        );
+        let expected = [
+            "DATABASE_URL=postgresql:///?service=vaultexec",
+            "PGSERVICE=vaultexec",
+            "RO_DATABASE_URL=postgresql:///?service=vaultexec_ro",
+            "RO_PGSERVICE=vaultexec_ro",
+            "PGSERVICEFILE=/f/pg_service.conf",
+        ];
+        assert_eq!(all, expected);
     }
 }

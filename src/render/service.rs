@@ -1,9 +1,11 @@
 //! A connection service file as libpq reads it.
 
-use super::File;
 use crate::sensitive::Sensitive;
 
-/// The service's name, which is `PGSERVICE`.
+/// The file's name.
+pub const NAME: &str = "pg_service.conf";
+
+/// The name of the default credentials' service, which is `PGSERVICE`.
 pub const SERVICE: &str = "vaultexec";
 
 /// libpq refuses a line that fills its buffer of 1,024 bytes, the line break included.
@@ -13,8 +15,11 @@ const LONGEST_LINE: usize = 1022;
 ///
 /// # Errors
 /// What a line cannot hold.
-pub fn service(parameters: &[(&str, &Sensitive<String>)]) -> Result<File, &'static str> {
-    let mut length = SERVICE.len() + 3;
+pub fn section(
+    service: &str,
+    parameters: &[(&str, Sensitive<String>)],
+) -> Result<Sensitive<String>, &'static str> {
+    let mut length = service.len() + 3;
     for (name, value) in parameters {
         let value = value.expose();
         if value.contains(['\n', '\r', '\0']) {
@@ -33,7 +38,7 @@ pub fn service(parameters: &[(&str, &Sensitive<String>)]) -> Result<File, &'stat
     // Made in one piece: a text that grows leaves copies of itself behind.
     let mut contents = String::with_capacity(length);
     contents.push('[');
-    contents.push_str(SERVICE);
+    contents.push_str(service);
     contents.push_str("]\n");
     for (name, value) in parameters {
         contents.push_str(name);
@@ -41,10 +46,7 @@ pub fn service(parameters: &[(&str, &Sensitive<String>)]) -> Result<File, &'stat
         contents.push_str(value.expose());
         contents.push('\n');
     }
-    Ok(File {
-        name: "pg_service.conf",
-        contents: Sensitive::new(contents),
-    })
+    Ok(Sensitive::new(contents))
 }
 
 #[cfg(test)]
@@ -53,8 +55,8 @@ mod tests {
 
     fn made(value: &str) -> Result<String, &'static str> {
         let (user, value) = (Sensitive::from("v-x"), Sensitive::from(value));
-        let file = service(&[("user", &user), ("password", &value)])?;
-        Ok(file.contents.expose().clone())
+        let section = section(SERVICE, &[("user", user), ("password", value)])?;
+        Ok(section.expose().clone())
     }
 
     #[test]

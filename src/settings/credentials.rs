@@ -2,11 +2,13 @@
 
 use super::forms;
 use super::lookup::{Layer, Lookup, Value};
-use super::table::{CREDS, DATABASE_URL, ENV, INHERITED_DATABASE_URL, RESOLVE_ENV, SET_ROLE};
+use super::table::{
+    CREDS, DATABASE_URL, ENV, HANDOVER, INHERITED_DATABASE_URL, RESOLVE_ENV, SET_ROLE,
+};
 use crate::render::names::prefixes;
 use crate::render::other_url::OtherUrl;
 use crate::render::postgres::{Base, misleading_variable};
-use crate::render::recipe::{Made, Place, Recipe, Referring, Wanted};
+use crate::render::recipe::{Handover, Made, Place, Recipe, Referring, Wanted};
 use crate::render::reference::Reference;
 use crate::render::template::Template;
 
@@ -50,6 +52,7 @@ pub fn recipe(lookup: &Lookup<'_>) -> Recipe {
         };
         lookup.wrong(CREDS.to_string(), message);
     }
+    recipe.handover = handover(lookup, &recipe);
     recipe.set_role = set_role(lookup, recipe.credentials.first().map(|first| &first.place));
     recipe
 }
@@ -226,6 +229,32 @@ fn other_source(recipe: &Recipe, name: &str) -> Option<&'static str> {
         matches!(rest, Some("PGUSER" | "PGPASSWORD" | "DATABASE_URL"))
     });
     of_credentials.then_some("--creds sets it")
+}
+
+fn handover(lookup: &Lookup<'_>, recipe: &Recipe) -> Handover {
+    let chosen = lookup.parsed(&HANDOVER, |text| match text {
+        "env" => Ok(Handover::Env),
+        "passfile" => Ok(Handover::Passfile),
+        "service" => Ok(Handover::Service),
+        _ => Err(forms::no_choice(text, &HANDOVER)),
+    });
+    let chosen = chosen.unwrap_or_default();
+    if chosen == Handover::Env {
+        return chosen;
+    }
+    for wanted in &recipe.credentials {
+        let message = match &wanted.place {
+            Place::Other(_) => "such files are libpq's: only PostgreSQL's clients read them",
+            Place::Postgres(Some(base))
+                if chosen == Handover::Service && !base.takes_libpqs_parameters() =>
+            {
+                "service files are libpq's, and whoever reads such a URL does not take one"
+            }
+            Place::Postgres(_) => continue,
+        };
+        lookup.wrong(HANDOVER.to_string(), message);
+    }
+    chosen
 }
 
 fn set_role(lookup: &Lookup<'_>, place: Option<&Place>) -> Option<String> {

@@ -15,6 +15,7 @@ use super::{credentials, forms};
 use crate::error::Problem;
 use crate::logging::{Format, Logging};
 use crate::render::environment as child_environment;
+use crate::render::recipe::{Handover, Recipe};
 use crate::supervise::OnExpiry;
 
 /// Checks every setting. `at_terminal` says whether standard input is one.
@@ -28,7 +29,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     let vault = vault(&lookup, start_timeout);
     let auth = auth(&lookup);
     let recipe = credentials::recipe(&lookup);
-    let on_expiry = on_expiry(&lookup, at_terminal);
+    let on_expiry = on_expiry(&lookup, &recipe, at_terminal);
     let lease_ttl = lookup.duration(&LEASE_TTL);
     let stop_signal = lookup.parsed(&STOP_SIGNAL, forms::stop_signal);
     let stop_timeout = lookup.duration(&STOP_TIMEOUT).unwrap_or_default();
@@ -102,9 +103,17 @@ pub fn format(lookup: &Lookup<'_>, setting: &'static Setting) -> Format {
     format.unwrap_or(Format::Text)
 }
 
-fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {
+fn on_expiry(lookup: &Lookup<'_>, recipe: &Recipe, at_terminal: bool) -> OnExpiry {
     let given = lookup.parsed(&ON_EXPIRY, |text| match text {
         "restart" => Ok(OnExpiry::Restart),
+        "refresh" if recipe.handover != Handover::Service => Err(
+            "refresh replaces a file that clients read again: give --handover service".to_owned(),
+        ),
+        "refresh" if recipe.takes_fields() => Err(
+            "refresh cannot replace what --env or --resolve-env has put into the environment of a running command: restart"
+                .to_owned(),
+        ),
+        "refresh" => Ok(OnExpiry::Refresh),
         "stop" => Ok(OnExpiry::Stop),
         "warn" => Ok(OnExpiry::Warn),
         other => match other.strip_prefix("signal:") {
@@ -112,7 +121,10 @@ fn on_expiry(lookup: &Lookup<'_>, at_terminal: bool) -> OnExpiry {
             None => Err(forms::no_choice(other, &ON_EXPIRY)),
         },
     });
-    given.unwrap_or(if at_terminal {
+    let refreshes = recipe.handover == Handover::Service && !recipe.takes_fields();
+    given.unwrap_or(if refreshes {
+        OnExpiry::Refresh
+    } else if at_terminal {
         OnExpiry::Warn
     } else {
         OnExpiry::Restart

@@ -127,10 +127,12 @@ table! {
             .help("The base, where the option does not say one");
         SET_ROLE = flag("set-role", Text("ROLE")).variable("VAULTEXEC_SET_ROLE")
             .help("SET ROLE for every session with the default credentials, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
+        HANDOVER = flag("handover", Choice("WAY", &["env", "passfile", "service"])).variable("VAULTEXEC_HANDOVER").default("env")
+            .help("Where passwords go: into the environment, into a password file of libpq (PGPASSFILE), or with all else into a connection service file (PGSERVICEFILE, PGSERVICE), which is replaced without a restart. Such a file is in memory, for the command's user alone, and gone at the end");
         LEASE_TTL = flag("lease-ttl", AtLeast(SHORTEST_LEASE)).variable("VAULTEXEC_LEASE_TTL")
             .help("Ask for a lease of this length and keep renewing it, so that less is left after a crash");
-        ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")
-            .depends("restart; warn where standard input is a terminal")
+        ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "refresh", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")
+            .depends("restart; warn where standard input is a terminal; refresh with --handover service")
             .brief("restart, stop, warn")
             .help("What happens when credentials cannot be extended any further");
     }

@@ -74,6 +74,8 @@ pub enum Action {
     Kill,
     /// Start the command anew with the new credentials, and give the old ones back.
     StartChild,
+    /// Replace the file that has the credentials, and give the old ones back a little later.
+    HandOver,
     /// Tell the user.
     Say(Saying),
     /// It is over.

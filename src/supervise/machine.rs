@@ -110,6 +110,10 @@ impl Machine {
                     self.phase = Phase::Running;
                     return Vec::new();
                 }
+                if self.rules.on_expiry == OnExpiry::Refresh {
+                    self.phase = Phase::Running;
+                    return vec![Action::HandOver];
+                }
                 self.phase = Phase::Stopping(After::Restart);
                 vec![Action::Say(Saying::Restarting), Action::StopChild]
             }
@@ -200,8 +204,10 @@ impl Machine {
             return Vec::new();
         }
         match self.rules.on_expiry {
-            OnExpiry::Restart if self.told_to_end => vec![Action::Say(Saying::WillExpire)],
-            OnExpiry::Restart => {
+            OnExpiry::Restart | OnExpiry::Refresh if self.told_to_end => {
+                vec![Action::Say(Saying::WillExpire)]
+            }
+            OnExpiry::Restart | OnExpiry::Refresh => {
                 self.phase = Phase::Acquiring;
                 vec![Action::Acquire]
             }
@@ -215,7 +221,7 @@ impl Machine {
     }
 
     fn last_call(&mut self) -> Vec<Action> {
-        let ends_child = matches!(self.rules.on_expiry, OnExpiry::Restart | OnExpiry::Stop);
+        let ends_child = self.rules.on_expiry.replaces() || self.rules.on_expiry == OnExpiry::Stop;
         if !ends_child || matches!(self.phase, Phase::Stopping(_)) {
             return Vec::new();
         }

@@ -74,6 +74,7 @@ fn killing() -> Machine {
 fn reachable() -> Vec<Machine> {
     let rules = [
         OnExpiry::Restart,
+        OnExpiry::Refresh,
         OnExpiry::Stop,
         OnExpiry::Warn,
         OnExpiry::Signal(Signal::HUP),
@@ -421,4 +422,21 @@ fn a_child_out_of_reach_is_told_to_the_user_and_so_is_the_end_of_its_credentials
     let _asked = restarted.handle(Event::Expiring);
     let _stopping = restarted.handle(Event::Acquired);
     assert_eq!(restarted.handle(Event::Expired), []);
+}
+
+#[test]
+fn a_refresh_replaces_the_file_and_leaves_the_child_alone() {
+    let mut machine = machine(OnExpiry::Refresh);
+    for _ in 0..3 {
+        assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+        assert_eq!(machine.handle(Event::Acquired), [Action::HandOver]);
+    }
+    // Where there are none, it is told to end as for a restart.
+    assert_eq!(machine.handle(Event::Expiring), [Action::Acquire]);
+    let again = Event::NotAcquired { again: true };
+    assert_eq!(machine.handle(again), [Action::RetryLater]);
+    assert_eq!(
+        machine.handle(Event::LastCall),
+        [Action::Say(Saying::Stopping), Action::StopChild]
+    );
 }

@@ -7,10 +7,20 @@ use crate::sys::signal::Signal;
 pub enum OnExpiry {
     /// New credentials, and the child is stopped and started again with them.
     Restart,
+    /// New credentials, and the file that has them is replaced; the child goes on.
+    Refresh,
     /// The child is sent this signal.
     Signal(Signal),
     /// The child is stopped, so that whoever supervises it starts it anew.
     Stop,
     /// The child is left alone, and standard error says when it will end.
     Warn,
+}
+
+impl OnExpiry {
+    /// Whether credentials that end are replaced by new ones.
+    #[must_use]
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Restart | Self::Refresh)
+    }
 }

@@ -47,6 +47,10 @@ pub trait Operations {
     /// When it cannot be started.
     fn start_child(&mut self, signals: &mut Signals) -> Result<Child, Error>;
 
+    /// Replace the file that has the credentials, and begin to give the old ones back. Where that
+    /// cannot be done, the credentials will be said to expire again, later.
+    fn hand_over(&mut self);
+
     /// What it means that the command could not be executed.
     fn not_executed(&self, errno: Errno) -> Error;
 
@@ -120,6 +124,7 @@ pub async fn watch(
                         child = operations.start_child(signals)?;
                         events.extend(changes(&child));
                     }
+                    Action::HandOver => operations.hand_over(),
                     Action::Say(saying) => operations.say(saying),
                     Action::Finish(exit) => {
                         return match child.exec_failure() {

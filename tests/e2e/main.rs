@@ -28,6 +28,7 @@ mod exit_codes;
 mod faults_at_start;
 mod gateways;
 mod groups;
+mod handover;
 mod inspection;
 mod login_refusals;
 mod logins;

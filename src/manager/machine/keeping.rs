@@ -1,5 +1,7 @@
 //! How credentials are kept alive, and what happens when they cannot be.
 
+use std::time::Duration;
+
 use super::{Action, Machine};
 use crate::ledger::{Fact, Target};
 use crate::login::CannotRepeat;
@@ -12,9 +14,23 @@ use crate::secret::Rotation;
 use crate::sys::clock::Moment;
 use crate::vault::{Failure, Renewed};
 
+/// So long after a file was replaced a connection may still be opened with what it held before.
+const LATE_READERS: Duration = Duration::from_secs(5);
+
 impl Machine {
     /// The fresh credentials become the current ones, and the old ones are revoked.
     pub(super) fn started(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        // The child that had it is gone.
+        self.outgoing = None;
+        self.replace(now, None, actions);
+    }
+
+    /// As `started`, but the old ones stay for those that have just read them from the file.
+    pub(super) fn handed_over(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.replace(now, Some(now + LATE_READERS), actions);
+    }
+
+    fn replace(&mut self, now: Moment, stays: Option<Moment>, actions: &mut Vec<Action>) {
         let Some((fresh, _)) = self.fresh.take() else {
             return;
         };
@@ -24,8 +40,10 @@ impl Machine {
         }
         self.ask_rights_once(fresh.session, actions);
         let old = self.current.replace(fresh);
+        let first = old.is_none();
+        self.outgoing = old.zip(stays);
         self.retire_unused(now);
-        if old.is_none() && self.rules.replace {
+        if first && self.rules.replace {
             wording::say_outlook(&self.outlook, now);
         }
     }
@@ -47,7 +65,8 @@ impl Machine {
         let sets = self
             .current
             .iter()
-            .chain(self.fresh.iter().map(|(set, _)| set));
+            .chain(self.fresh.iter().map(|(set, _)| set))
+            .chain(self.outgoing.iter().map(|(set, _)| set));
         let used: Vec<_> = sets.map(|set| (set.session, set.leases.clone())).collect();
         let leases_until = now + self.rules.revoke_timeout.mul_f64(revoke::LEASES_SHARE);
         let mut retired = Vec::new();

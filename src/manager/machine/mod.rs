@@ -80,8 +80,10 @@ pub enum Event {
     Wanted,
     /// An answer has come, or the failure to get one.
     Answered(Answer),
-    /// The child has the new credentials.
+    /// A child was started with the new credentials.
     Started,
+    /// The child that is there finds the new credentials where it looks for them.
+    HandedOver,
     /// The new credentials are of no use.
     Unusable,
     /// Time may have passed unseen: look at everything.
@@ -100,6 +102,8 @@ pub struct Machine {
     outlook: Outlook,
     /// What the child has.
     current: Option<Set>,
+    /// What was replaced while the child goes on, and until when whoever has just read it may use it.
+    outgoing: Option<(Set, Moment)>,
     /// What the next child will have, and the secrets in it.
     fresh: Option<(Set, Vec<Fields>)>,
     obtaining: Option<Obtaining>,
@@ -121,6 +125,7 @@ impl Machine {
             ledger: Ledger::default(),
             outlook: Outlook::default(),
             current: None,
+            outgoing: None,
             fresh: None,
             obtaining: None,
             asking_rights: None,
@@ -207,6 +212,7 @@ impl Machine {
             Event::Wanted => self.want(now, chance(), &mut actions),
             Event::Answered(answer) => self.answered(answer, now, chance, &mut actions),
             Event::Started => self.started(now, &mut actions),
+            Event::HandedOver => self.handed_over(now, &mut actions),
             Event::Unusable => self.give_back(now),
             Event::Look => self.sets().for_each(|set| set.look_now(now)),
             Event::ActFailed => {
@@ -236,9 +242,15 @@ impl Machine {
                 .into_iter()
                 .flatten()
         });
+        let outgoing = self.outgoing.as_ref().map(|(_, until)| *until);
         let waiting = self.obtaining.as_ref().and_then(Obtaining::begins_at);
         let (_, revocation) = self.ledger.revocations(now);
-        steps.chain(calls).chain(waiting).chain(revocation).min()
+        steps
+            .chain(calls)
+            .chain(waiting)
+            .chain(outgoing)
+            .chain(revocation)
+            .min()
     }
 
     /// Does everything whose time has come.
@@ -261,6 +273,14 @@ impl Machine {
             let no = set.no;
             self.with_set(no, |set| set.last_called = true);
             actions.push(Action::Tell(News::LastCall));
+        }
+        if self
+            .outgoing
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now)
+        {
+            self.outgoing = None;
+            self.retire_unused(now);
         }
         let (calls, _) = self.ledger.revocations(now);
         for call in calls {

@@ -809,3 +809,29 @@ fn credentials_of_no_use_are_revoked_and_the_token_stays_alive_for_those_that_th
         }
     )));
 }
+
+#[test]
+fn what_was_replaced_in_a_file_is_revoked_once_nobody_can_be_about_to_use_it() {
+    let mut world = World::new().started();
+    world.answer(Say::Yes);
+    while !world.news.contains(&"expiring") {
+        world.wait();
+        while !world.asked.is_empty() {
+            world.answer(Say::Less);
+        }
+    }
+    world.event(Event::Wanted);
+    world.answer(Say::Yes);
+    world.event(Event::HandedOver);
+    let revokes = |world: &World| {
+        let mut asked = world.asked.iter();
+        asked.any(|it| matches!(it, Request::Revoke { .. }))
+    };
+    assert!(!revokes(&world), "it may just have been read");
+    let replaced_at = world.now;
+    while !revokes(&world) {
+        world.wait();
+    }
+    assert_eq!(world.now.since(replaced_at), Duration::from_secs(5));
+    world.nothing_is_left();
+}

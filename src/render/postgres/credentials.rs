@@ -3,7 +3,7 @@
 use crate::sensitive::Sensitive;
 
 /// What a database lets somebody in with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Credentials {
     /// The role's name in the database.
     pub username: String,

@@ -10,4 +10,4 @@ mod variables;
 pub use base::{Base, split_user};
 pub use credentials::Credentials;
 pub use place::{Place, misleading_variable};
-pub use variables::{url, variables};
+pub use variables::{parameters, url, variables};

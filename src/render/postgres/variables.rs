@@ -117,10 +117,43 @@ pub fn url(
     Sensitive::new(url_at(credentials, base.as_ref(), &place))
 }
 
+/// What a connection service file has to say, by libpq's names of parameters.
+#[must_use]
+pub fn parameters(
+    credentials: &Credentials,
+    base: Option<&Base>,
+    set_role: Option<&str>,
+    environment: &dyn Environment,
+) -> Vec<(&'static str, Sensitive<String>)> {
+    let mut place = Place::find(base, environment);
+    if let Some(role) = set_role {
+        place.set_role(role);
+    }
+    let places = [
+        ("host", &place.hosts),
+        ("port", &place.ports),
+        ("dbname", &place.database),
+    ];
+    let places = places.into_iter();
+    let places =
+        places.filter_map(|(name, value)| Some((name, Sensitive::from(value.as_deref()?))));
+    let others = place.parameters.iter();
+    let others = others.map(|(known, value)| (known.name, Sensitive::from(value.as_str())));
+    let login = [
+        ("user", Sensitive::from(credentials.username.as_str())),
+        ("password", credentials.password.clone()),
+    ];
+    places.chain(others).chain(login).collect()
+}
+
 fn url_at(credentials: &Credentials, base: Option<&Base>, place: &Place) -> String {
     let scheme = base.map_or("postgresql", |base| base.scheme.as_str());
     let user = encode(&credentials.username);
-    let password = encode(credentials.password.expose());
+    let password = match credentials.password.expose().as_str() {
+        // It is in a file.
+        "" => String::new(),
+        password => format!(":{}", encode(password)),
+    };
     let mut parameters = base.map(|base| base.parameters.clone()).unwrap_or_default();
     let authority = authority_of(base, place, &mut parameters);
     let path = path_of(base, place);
@@ -137,7 +170,7 @@ fn url_at(credentials: &Credentials, base: Option<&Base>, place: &Place) -> Stri
     } else {
         format!("?{}", parameters.join("&"))
     };
-    format!("{scheme}://{user}:{password}@{authority}{path}{query}")
+    format!("{scheme}://{user}{password}@{authority}{path}{query}")
 }
 
 /// Hosts and ports: a base's own stay as they are, and what it leaves open is filled in. What has
