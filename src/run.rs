@@ -17,7 +17,7 @@ use crate::exit::{self, Exit};
 use crate::handover::Folder;
 use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
-use crate::login::Login;
+use crate::login::{Login, Secret};
 use crate::manager::{Manager, Rules as ManagerRules, wording};
 use crate::render::environment::is_secret;
 use crate::render::recipe::Handover;
@@ -25,7 +25,7 @@ use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
-use crate::sys::{helper, inherited, mask, own_environment, process};
+use crate::sys::{helper, inherited, mask, own_environment, process, prompt};
 use crate::vault::Client;
 
 /// Runs vaultexec as it was called.
@@ -124,9 +124,13 @@ async fn obtain_run_and_clean_up(
 async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, Error> {
     let again = config.on_expiry.replaces();
     let settings = &config.auth;
+    let typed = match settings.question() {
+        Some(question) => Some(ask(&question, signals).await?),
+        None => None,
+    };
     let read = if settings.may_block() {
         let settings = settings.clone();
-        let reading = helper::on_a_thread(move || settings.read(again));
+        let reading = helper::on_a_thread(move || settings.read(typed, again));
         let (nobody, _) = watch::channel(None);
         let reading = supervise::when_slow(wording::say_waiting_for_input, reading);
         match supervise::interruptible(reading, signals, &nobody).await {
@@ -135,11 +139,32 @@ async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, E
             Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
         }
     } else {
-        settings.read(again)
+        settings.read(typed, again)
     };
     // The command gets what it is to keep, now and when it is started again.
     own_environment::forget(|name| config.child_environment.keeps(name));
     read.map_err(Error::Config)
+}
+
+/// Asks for a password at the terminal, which is as it was before when a signal ends that.
+async fn ask(question: &str, signals: &mut Signals) -> Result<Secret, Error> {
+    let (interrupt, mut heard) = watch::channel(None);
+    let asking = async {
+        tokio::select! {
+            biased;
+            _ = heard.wait_for(Option::is_some) => None,
+            answer = prompt::ask(question) => Some(answer),
+        }
+    };
+    match supervise::interruptible(asking, signals, &interrupt).await {
+        Startup::Done(Some(Ok(answer))) => Ok(Secret::from(answer.as_str())),
+        Startup::Done(Some(Err(error))) => Err(Error::Config(vec![Problem::new(
+            settings::PASSWORD_FILE,
+            format!("the password is missing: {error}"),
+        )])),
+        Startup::Done(None) => Err(Error::system("ask for the password", &"no answer")),
+        Startup::Interrupted(signal, _) => Err(Error::Interrupted(signal)),
+    }
 }
 
 /// Looks at everything that a run would need, and says so.

@@ -5,11 +5,13 @@
 
 mod approle;
 mod ask;
+mod cert;
 mod claims;
 mod creation_path;
 mod github;
 mod jwt;
 mod outlook;
+mod password;
 mod settings;
 mod source;
 mod supply;
@@ -17,12 +19,14 @@ mod token;
 mod wrapping;
 
 pub use approle::AppRole;
+pub use cert::Cert;
 pub use creation_path::CreationPath;
 pub use github::{BEARER, GitHubSettings, URL};
 pub use jwt::{JwtLogin, JwtMethod, JwtSettings, JwtSource};
 pub use outlook::{CannotRepeat, Outlook};
+pub use password::{PasswordLogin, PasswordSettings};
 pub use settings::{AppRoleSettings, AuthSettings, SecretIdSettings};
-pub use source::Source;
+pub use source::{Secret, Source};
 pub use token::HandedIn;
 
 use crate::error::Error;
@@ -60,6 +64,10 @@ pub enum Login {
     Token(HandedIn),
     /// A JWT, of any issuer or of a Kubernetes cluster.
     Jwt(Box<JwtLogin>),
+    /// The client certificate of the connection.
+    Cert(Cert),
+    /// A user's name and password.
+    Password(Box<PasswordLogin>),
 }
 
 impl Login {
@@ -72,6 +80,8 @@ impl Login {
             Self::AppRole(method) => method.log_in(client, retry).await,
             Self::Token(method) => method.log_in(client, retry).await,
             Self::Jwt(method) => method.log_in(client, retry).await,
+            Self::Cert(method) => method.log_in(client, retry).await,
+            Self::Password(method) => method.log_in(client, retry).await,
         }
     }
 
@@ -82,6 +92,8 @@ impl Login {
             Self::AppRole(method) => method.preview(),
             Self::Token(_) => Preview::at("token"),
             Self::Jwt(method) => Preview::at(method.mount()),
+            Self::Cert(method) => Preview::at(&method.mount),
+            Self::Password(method) => Preview::at(method.mount()),
         }
     }
 
@@ -96,7 +108,7 @@ impl Login {
     ) -> Result<Option<WrappingInfo>, Error> {
         match self {
             Self::AppRole(method) => method.look_up(client, retry).await,
-            Self::Token(_) | Self::Jwt(_) => Ok(None),
+            Self::Token(_) | Self::Jwt(_) | Self::Cert(_) | Self::Password(_) => Ok(None),
         }
     }
 
@@ -107,6 +119,8 @@ impl Login {
             Self::AppRole(method) => method.outlook(),
             Self::Token(method) => method.outlook(),
             Self::Jwt(method) => method.outlook(),
+            Self::Cert(_) => Outlook::default(),
+            Self::Password(method) => method.outlook(),
         }
     }
 }

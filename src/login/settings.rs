@@ -1,8 +1,12 @@
 //! What a login needs, by where it is: holds no secret.
 
 use super::creation_path::CreationPath;
+use super::source::Secret;
 use super::source::Source;
-use super::{AppRole, HandedIn, JwtLogin, JwtSettings, JwtSource, Login};
+use super::{
+    AppRole, Cert, HandedIn, JwtLogin, JwtSettings, JwtSource, Login, PasswordLogin,
+    PasswordSettings,
+};
 use crate::error::Problem;
 
 /// How to log in; a variant a method.
@@ -14,6 +18,10 @@ pub enum AuthSettings {
     Token(Source),
     /// A JWT, of any issuer or of a Kubernetes cluster.
     Jwt(Box<JwtSettings>),
+    /// The client certificate of the connection.
+    Cert(Cert),
+    /// A user's name and password.
+    Password(PasswordSettings),
 }
 
 impl AuthSettings {
@@ -27,6 +35,8 @@ impl AuthSettings {
                 JwtSource::Given(source) => source.may_block(),
                 JwtSource::GitHub(_) => false,
             },
+            Self::Cert(_) => false,
+            Self::Password(settings) => settings.password.as_ref().is_some_and(Source::may_block),
         }
     }
 
@@ -40,11 +50,21 @@ impl AuthSettings {
         kept
     }
 
-    /// Reads what is needed from where it is. `again` says whether there may be another login.
+    /// The question whose answer is needed, if there is one.
+    #[must_use]
+    pub fn question(&self) -> Option<String> {
+        match self {
+            Self::Password(settings) => settings.question(),
+            _ => None,
+        }
+    }
+
+    /// Reads what is needed from where it is. `typed` is the answer to the question, if there was one;
+    /// `again` says whether there may be another login.
     ///
     /// # Errors
     /// Everything that is wrong with it, together.
-    pub fn read(&self, again: bool) -> Result<Login, Vec<Problem>> {
+    pub fn read(&self, typed: Option<Secret>, again: bool) -> Result<Login, Vec<Problem>> {
         match self {
             Self::AppRole(settings) => {
                 AppRole::read(settings, again).map(|method| Login::AppRole(Box::new(method)))
@@ -53,6 +73,11 @@ impl AuthSettings {
             Self::Jwt(settings) => {
                 let read = JwtLogin::read(settings, again);
                 one(read.map(|method| Login::Jwt(Box::new(method))))
+            }
+            Self::Cert(method) => Ok(Login::Cert(method.clone())),
+            Self::Password(settings) => {
+                let read = PasswordLogin::read(settings, typed, again);
+                one(read.map(|method| Login::Password(Box::new(method))))
             }
         }
     }

@@ -116,6 +116,49 @@ impl Source {
     /// # Errors
     /// When it is not there, is empty, or cannot be a secret of the API.
     pub fn read(&self) -> Result<Secret, Problem> {
+        let wrong = |words: &str| Problem::new(self.setting(), words);
+        let bytes = self.bytes()?;
+        let text = self.text(&bytes)?.trim();
+        if text.is_empty() {
+            return Err(wrong("it is empty"));
+        }
+        if let Some(words) = quotes(text) {
+            return Err(wrong(words));
+        }
+        // JSON may be laid out in lines.
+        let json = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        if !json && text.contains(char::is_control) {
+            return Err(wrong("it holds a control character; one line is needed"));
+        }
+        Ok(Secret::from(text))
+    }
+
+    /// Reads a password, in which blanks and quotes are characters like others: all of one line.
+    ///
+    /// # Errors
+    /// When it is not there, is empty, or has more than one line.
+    pub fn read_exactly(&self) -> Result<Secret, Problem> {
+        let bytes = self.bytes()?;
+        let text = self.text(&bytes)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let words = if text.is_empty() {
+            "it is empty"
+        } else if text.contains(char::is_control) {
+            "it holds a control character; one line is needed"
+        } else {
+            return Ok(Secret::from(text));
+        };
+        Err(Problem::new(self.setting(), words))
+    }
+
+    fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Problem::new(self.setting(), "it is not text in UTF-8"))?;
+        Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    }
+
+    fn bytes(&self) -> Result<Zeroizing<Vec<u8>>, Problem> {
         let wrong = |words: String| Problem::new(self.setting(), words);
         let bytes = match self {
             Self::Flag { value, .. } => Zeroizing::new(value.clone().into_bytes()),
@@ -137,23 +180,7 @@ impl Source {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
             return Err(wrong("it is longer than 64 KiB".to_owned()));
         }
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| wrong("it is not text in UTF-8".to_owned()))?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
-        if text.is_empty() {
-            return Err(wrong("it is empty".to_owned()));
-        }
-        if let Some(words) = quotes(text) {
-            return Err(wrong(words.to_owned()));
-        }
-        // JSON may be laid out in lines.
-        let json = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-        if !json && text.contains(char::is_control) {
-            return Err(wrong(
-                "it holds a control character; one line is needed".to_owned(),
-            ));
-        }
-        Ok(Secret::from(text))
+        Ok(bytes)
     }
 }
 
@@ -189,6 +216,38 @@ mod tests {
         ] {
             let read = given(value).map(|secret| secret.expose().clone());
             assert_eq!(read, Ok(secret.to_owned()));
+        }
+    }
+
+    #[test]
+    fn of_a_password_only_the_end_of_the_line_is_taken_away() {
+        let exactly = |value: &str| {
+            let source = Source::Flag {
+                setting: "--password-file".to_owned(),
+                value: value.to_owned(),
+            };
+            source.read_exactly().map(|secret| secret.expose().clone())
+        };
+        for (value, password) in [
+            (" a b \n", " a b "),
+            ("\"quoted\"\r\n", "\"quoted\""),
+            ("{", "{"),
+            (" ", " "),
+        ] {
+            assert_eq!(exactly(value), Ok(password.to_owned()));
+        }
+        for value in [
+            "",
+            "\n",
+            "hunter2\nhunter2\n",
+            "hunter2\n\n",
+            "hunter2\u{1b}",
+        ] {
+            let shown = exactly(value).expect_err("wrong on purpose").to_string();
+            assert!(
+                shown.starts_with("--password-file: it ") && !shown.contains("hunter2"),
+                "{shown}"
+            );
         }
     }
 

@@ -63,7 +63,7 @@ const EFFECTS: [(&Setting, &str, &str); 45] = [
     (
         &table::AUTH,
         "kerberos",
-        ": \"kerberos\" is none of approle, token, kubernetes, jwt",
+        ": \"kerberos\" is none of approle, token, kubernetes, jwt, cert, userpass, ldap",
     ),
     (
         &table::AUTH_MOUNT,
@@ -132,7 +132,7 @@ const EFFECTS: [(&Setting, &str, &str); 45] = [
 ];
 
 /// What has a test of its own.
-const OTHERS: [&Setting; 9] = [
+const OTHERS: [&Setting; 11] = [
     &table::NO_PROXY,
     &table::LOG_LEVEL,
     &table::CONFIG,
@@ -142,6 +142,8 @@ const OTHERS: [&Setting; 9] = [
     &table::JWT,
     &table::JWT_FILE,
     &table::JWT_AUDIENCE,
+    &table::USERNAME,
+    &table::PASSWORD_FILE,
 ];
 
 #[test]

@@ -6,19 +6,23 @@ use super::approle::approle;
 use super::forms;
 use super::jwt;
 use super::lookup::{Layer, Lookup, Value};
+use super::password::password;
 use super::row::{Form, Setting};
 use super::table::{
-    AUTH, AUTH_MOUNT, AUTH_ROLE, JWT, JWT_AUDIENCE, JWT_FILE, REMOVE_SECRET_ID_FILE, ROLE_ID,
-    ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE, TOKEN, TOKEN_FILE, WRAPPED_SECRET_ID,
-    WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
+    ADDRESS, AUTH, AUTH_MOUNT, AUTH_ROLE, CLIENT_CERT, JWT, JWT_AUDIENCE, JWT_FILE, PASSWORD_FILE,
+    REMOVE_SECRET_ID_FILE, ROLE_ID, ROLE_ID_FILE, SECRET_ID, SECRET_ID_FILE, TOKEN, TOKEN_FILE,
+    USERNAME, WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
 };
-use crate::login::{AuthSettings, Source};
+use crate::login::{AuthSettings, Cert, Source};
 
 /// The methods, by the names of their settings.
 const APPROLE: &str = "approle";
 const TOKEN_METHOD: &str = "token";
 const KUBERNETES: &str = "kubernetes";
 const JWT_METHOD: &str = "jwt";
+const CERT: &str = "cert";
+const USERPASS: &str = "userpass";
+const LDAP: &str = "ldap";
 
 /// What belongs to some of the methods only.
 static OWNED: &[(&Setting, &[&str])] = &[
@@ -31,10 +35,12 @@ static OWNED: &[(&Setting, &[&str])] = &[
     (&WRAPPING_PATH, &[APPROLE]),
     (&REMOVE_SECRET_ID_FILE, &[APPROLE]),
     (&TOKEN_FILE, &[TOKEN_METHOD]),
-    (&AUTH_ROLE, &[KUBERNETES, JWT_METHOD]),
+    (&AUTH_ROLE, &[KUBERNETES, JWT_METHOD, CERT]),
     (&JWT, &[JWT_METHOD]),
     (&JWT_FILE, &[KUBERNETES, JWT_METHOD]),
     (&JWT_AUDIENCE, &[JWT_METHOD]),
+    (&USERNAME, &[USERPASS, LDAP]),
+    (&PASSWORD_FILE, &[USERPASS, LDAP]),
 ];
 
 /// The settings of the login, if they are sound.
@@ -64,6 +70,8 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
             .map(Box::new)
             .map(AuthSettings::Jwt),
         JWT_METHOD => jwt::jwt(lookup, mount).map(Box::new).map(AuthSettings::Jwt),
+        CERT => cert(lookup, mount).map(AuthSettings::Cert),
+        USERPASS | LDAP => password(lookup, method, mount).map(AuthSettings::Password),
         _ => approle(lookup, mount).map(AuthSettings::AppRole),
     }
 }
@@ -141,6 +149,27 @@ fn token_settings(lookup: &Lookup<'_>, token: Option<Source>) -> Option<Source> 
     };
     check(lookup, &token);
     Some(token)
+}
+
+/// The settings of a login with the connection's certificate, if they are sound.
+fn cert(lookup: &Lookup<'_>, mount: String) -> Option<Cert> {
+    let missing = lookup.is_missing(&CLIENT_CERT);
+    if missing {
+        let message = "it is missing: the certificate to log in with";
+        lookup.wrong(CLIENT_CERT.to_string(), message);
+    }
+    let addresses = lookup.list(&ADDRESS);
+    let plain = addresses
+        .iter()
+        .find(|address| !address.text.starts_with("https://"));
+    if let Some(address) = plain {
+        let message = "--auth cert needs https://, since the certificate is shown by TLS";
+        lookup.wrong(&address.name, message);
+    }
+    (!missing && plain.is_none()).then(|| Cert {
+        mount,
+        role: lookup.parsed(&AUTH_ROLE, |text| Ok(text.to_owned())),
+    })
 }
 
 /// Says what is wrong with a source as far as that can be told without reading it.

@@ -228,3 +228,53 @@ fn a_jwt_is_given_once_or_is_githubs() {
         "the role id is missing",
     );
 }
+
+#[test]
+fn a_certificate_is_shown_by_tls() {
+    let auth = ("VAULTEXEC_AUTH", "cert");
+    let said = login(&[], &[auth, ("VAULT_ADDR", "https://a,unix:///s")]);
+    assert!(
+        said.contains("--client-cert (VAULT_CLIENT_CERT): it is missing"),
+        "{said}"
+    );
+    assert!(
+        said.contains("VAULT_ADDR: --auth cert needs https://"),
+        "{said}"
+    );
+    let given = [auth, ("VAULT_CLIENT_CERT", "/c")];
+    assert_says(
+        &["--auth-role", "app"],
+        &given,
+        "Cert(Cert { mount: \"cert\", role: Some(\"app\") })",
+    );
+    assert_says(&[], &given, "role: None");
+}
+
+#[test]
+fn a_user_is_needed_and_a_password_may_be_typed() {
+    let said = login(&["--auth", "ldap"], &[]);
+    assert!(
+        said.starts_with("--username (VAULTEXEC_USERNAME): it is missing"),
+        "{said}"
+    );
+    let user = ["--auth", "userpass", "--username", "ann"];
+    assert_says(
+        &user,
+        &[],
+        "method: \"userpass\", mount: \"userpass\", username: \"ann\", password: None",
+    );
+    let with_file = [&user[..], &["--password-file", "-"]].concat();
+    assert_says(&with_file, &[], "password: Some(StandardInput");
+    for name in ["..", "a/b", "a\u{7}b"] {
+        assert_says(
+            &["--auth", "ldap", "--username", name],
+            &[],
+            "is no user's name",
+        );
+    }
+    assert_says(
+        &[&user[..], &["--auth-role", "x"]].concat(),
+        &[],
+        "--auth-role: it is for --auth kubernetes or jwt or cert, and this login is by userpass",
+    );
+}

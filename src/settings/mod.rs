@@ -17,6 +17,7 @@ mod login;
 mod lookup;
 mod man;
 mod nearest;
+mod password;
 mod print;
 #[cfg(test)]
 mod reference_tests;
@@ -29,6 +30,7 @@ pub use command_line::{Call, Flags, parse};
 pub use gather::{gather, logging};
 pub use help::usage;
 pub use lookup::Lookup;
+pub use password::PASSWORD_FILE_NAMES as PASSWORD_FILE;
 pub use print::print;
 use std::time::Duration;
 

@@ -72,13 +72,13 @@ table! {
             .help("Hosts, domains and networks that are reached without those two, separated by commas");
     }
     Login {
-        AUTH = flag("auth", Choice("METHOD", &["approle", "token", "kubernetes", "jwt"])).variable("VAULTEXEC_AUTH")
+        AUTH = flag("auth", Choice("METHOD", &["approle", "token", "kubernetes", "jwt", "cert", "userpass", "ldap"])).variable("VAULTEXEC_AUTH")
             .depends("approle where a role id or a secret id is given, else token where there is one")
             .help("How to log in; docs/logins.md has a section for each method");
         AUTH_MOUNT = flag("auth-mount", ApiPath).variable("VAULTEXEC_AUTH_MOUNT").depends("the method's name")
             .help("Where the auth method is mounted");
         AUTH_ROLE = flag("auth-role", Text("ROLE")).variable("VAULTEXEC_AUTH_ROLE")
-            .help("The role to log in as, for kubernetes and jwt");
+            .help("The role to log in as, for kubernetes, jwt and cert");
         ROLE_ID = flag("role-id", Text("ID")).variable("VAULT_ROLE_ID")
             .brief("the AppRole role")
             .help("The role id");
@@ -109,6 +109,11 @@ table! {
             .help("File with the JWT, for kubernetes and jwt, read again at each login; - is standard input");
         JWT_AUDIENCE = flag("jwt-audience", Text("AUDIENCE")).variable("VAULTEXEC_JWT_AUDIENCE")
             .help("Whom the JWT is for that a job of GitHub's Actions asks for where none is given, for jwt");
+        USERNAME = flag("username", Text("NAME")).variable("VAULTEXEC_USERNAME")
+            .help("Who logs in, for userpass and ldap");
+        PASSWORD_FILE = flag("password-file", File("FILE")).variable("VAULTEXEC_PASSWORD_FILE")
+            .depends("asked for at the terminal")
+            .help("File with the password, for userpass and ldap; - is standard input");
     }
     Credentials {
         CREDS = flag("creds", Several("[NAME=]PATH", ',')).variable("VAULTEXEC_CREDS")

@@ -14,6 +14,7 @@ pub mod passing;
 mod pidfd;
 pub mod process;
 pub mod program;
+pub mod prompt;
 pub mod reap;
 pub mod secret_memory;
 pub mod signal;

@@ -1,7 +1,9 @@
 //! Ways to log in other than AppRole, each against the real server.
 
+mod cert;
 mod jwt;
 mod kubernetes;
+mod passwords;
 mod token;
 
 use crate::support::*;
