@@ -4,13 +4,17 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo test test-static test-containers build image bench bench-fleet lint scripts soak tools clean
+.PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet lint scripts soak \
+	tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## See what vaultexec does, on a real Vault and a real database of its own (half a minute after the build)
 	@bash scripts/demo.sh
+
+transcript: ## Show in README.md what the demo does now
+	@log=$$(mktemp) && bash scripts/demo.sh >"$$log" && bash scripts/transcript.sh "$$log"; code=$$?; rm -f "$$log"; exit $$code
 
 test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
@@ -24,6 +28,18 @@ test-containers: ## The images, docker-compose.yml and vaultexec as an entry poi
 
 build: ## The release binary, static: target/dist/vaultexec
 	@sh scripts/build.sh
+
+install: ## What `make build` has made, its manual page and completions; DESTDIR=… PREFIX=/usr/local
+	@sh scripts/install.sh
+
+deb: build ## A Debian package of it: target/dist/vaultexec_…deb
+	@sh scripts/deb.sh
+
+dist: build ## What a release is made of, with checksums: target/dist/release
+	@sh scripts/dist.sh
+
+check-packages: ## Install, the package and the binary in an empty root, tried out; needs `make build` before, and root
+	@bash scripts/check-packages.sh
 
 image: ## The image to copy from, `vaultexec`, labelled with the commit; RUST_IMAGE=… RUN_IMAGE=… name other base images
 	docker build --tag $(or $(TAG),vaultexec) --build-arg "REVISION=$$(git rev-parse HEAD)" \
@@ -44,8 +60,10 @@ lint: ## Format, clippy and docs, warnings are errors
 scripts: ## Check docker-compose.yml, the Dockerfile, the set-up script and the demo, the last two on real servers
 	@bash scripts/check-compose.sh
 	$(CARGO) test --locked --no-run --test e2e
-	@log=$$(VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh) || { echo "$$log"; exit 1; }
+	@log=$$(VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh) || { echo "$$log"; exit 1; }; \
+		shown=$$(mktemp) && echo "$$log" >"$$shown" && bash scripts/transcript.sh --check "$$shown"; code=$$?; rm -f "$$shown"; exit $$code
 	@echo "ok: what the demo says is so"
+	@python3 scripts/picture.py --check
 
 tools: ## Find or fetch what tests and demo run: OpenBao, PostgreSQL, some small programs
 	@bash scripts/tools.sh

@@ -22,6 +22,7 @@ mod child_environment;
 mod cluster;
 mod crashes;
 mod delivery;
+mod deploy;
 mod descriptors;
 mod drivers;
 mod exit_codes;
