@@ -7,9 +7,10 @@ use serde_json::json;
 use super::Preview;
 use super::ask::{self, Ask};
 use super::creation_path::CreationPath;
+use super::file::{self, Removal};
 use super::outlook::{CannotRepeat, Outlook};
 use super::settings::{AppRoleSettings, SecretIdSettings};
-use super::source::Source;
+use super::source::{Secret, Source};
 use super::supply::Supply;
 use super::wrapping;
 use crate::error::{Error, Problem};
@@ -51,7 +52,7 @@ impl AppRole {
     /// # Errors
     /// Everything that is wrong with them, together.
     pub fn read(settings: &AppRoleSettings, again: bool) -> Result<Self, Vec<Problem>> {
-        let role_id = Supply::read(&settings.role_id, bare);
+        let role_id = Supply::read(&settings.role_id, public);
         let given = match &settings.secret_id {
             SecretIdSettings::None => Ok(None),
             SecretIdSettings::Plain(source) => Supply::read(source, bare).map(Some),
@@ -272,20 +273,40 @@ impl AppRole {
         let Some(path) = self.remove.take() else {
             return;
         };
-        match std::fs::remove_file(&path) {
-            Ok(()) => log::info!(event = "file_removed"; "removed {}", path.display()),
-            Err(error) => log::warn!(
-                event = "file_not_removed";
-                "cannot remove the secret id file {}: {error}",
-                path.display()
-            ),
+        let shown = path.display();
+        match file::remove(&path) {
+            Removal::Removed { place, other_names } => {
+                log::info!(event = "file_removed"; "removed {}", place.display());
+                if place != path && path.is_symlink() {
+                    log::info!(event = "file_removed"; "{shown} was a link to it, and is left");
+                }
+                if other_names {
+                    log::warn!(
+                        event = "file_not_removed";
+                        "removed the secret id file {shown}, but it has another name (a hard link), by which \
+                         it can still be read"
+                    );
+                }
+            }
+            Removal::Kept(words) => {
+                log::warn!(event = "file_not_removed"; "cannot remove the secret id file {shown}: {words}");
+            }
         }
     }
 }
 
-/// A role id or secret id: a bare word, of any characters; an object in JSON was meant otherwise.
+/// A role id, which is no secret.
+fn public(source: &Source) -> Result<Sensitive<String>, Problem> {
+    word(source.read_public()?, source)
+}
+
+/// A secret id.
 fn bare(source: &Source) -> Result<Sensitive<String>, Problem> {
-    let secret = source.read()?;
+    word(source.read()?, source)
+}
+
+/// A bare word, of any characters; an object in JSON was meant otherwise.
+fn word(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
     let text = secret.expose();
     if text.starts_with('{') && crate::vault::Document::parse(text.as_bytes()).is_ok() {
         let hint = "it holds JSON; a bare value is needed, as from `vault write -field=secret_id -f \

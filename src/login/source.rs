@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
+use super::file;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::{Problem, cannot_read, quotes};
 use crate::sensitive::Sensitive;
@@ -116,9 +117,20 @@ impl Source {
     /// # Errors
     /// When it is not there, is empty, or cannot be a secret of the API.
     pub fn read(&self) -> Result<Secret, Problem> {
+        self.word(&self.bytes(file::open_secret)?)
+    }
+
+    /// Reads what is no secret: who else may read it is nobody's business.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_public(&self) -> Result<Secret, Problem> {
+        self.word(&self.bytes(|path| File::open(path).map(Ok))?)
+    }
+
+    fn word(&self, bytes: &[u8]) -> Result<Secret, Problem> {
         let wrong = |words: &str| Problem::new(self.setting(), words);
-        let bytes = self.bytes()?;
-        let text = self.text(&bytes)?.trim();
+        let text = self.text(bytes)?.trim();
         if text.is_empty() {
             return Err(wrong("it is empty"));
         }
@@ -138,7 +150,7 @@ impl Source {
     /// # Errors
     /// When it is not there, is empty, or has more than one line.
     pub fn read_exactly(&self) -> Result<Secret, Problem> {
-        let bytes = self.bytes()?;
+        let bytes = self.bytes(file::open_secret)?;
         let text = self.text(&bytes)?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -158,7 +170,10 @@ impl Source {
         Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 
-    fn bytes(&self) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    fn bytes(
+        &self,
+        open: impl Fn(&Path) -> std::io::Result<Result<File, String>>,
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
         let wrong = |words: String| Problem::new(self.setting(), words);
         let bytes = match self {
             Self::Flag { value, .. } => Zeroizing::new(value.clone().into_bytes()),
@@ -168,7 +183,8 @@ impl Source {
             }
             Self::File { path, .. } => {
                 let cannot = |error| wrong(cannot_read(path, &error));
-                bounded(File::open(path).map_err(cannot)?).map_err(cannot)?
+                let file = open(path).map_err(cannot)?.map_err(wrong)?;
+                bounded(file).map_err(cannot)?
             }
             // Not by way of the standard library's buffer, which is never given back.
             Self::StandardInput { .. } => std::io::stdin()

@@ -9,7 +9,8 @@ use super::row::Setting;
 use super::server::vault;
 use super::table::{
     CLEAR_ENV, KEEP_ENV, KILL_AFTER, LEASE_TTL, LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET,
-    REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_REVOKE, VERBOSE,
+    REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_PERMISSIONS, STRICT_REVOKE,
+    VERBOSE,
 };
 use super::{credentials, forms};
 use crate::error::Problem;
@@ -36,6 +37,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     let kill_after = lookup.duration(&KILL_AFTER);
     let revoke_timeout = lookup.duration(&REVOKE_TIMEOUT).unwrap_or_default();
     let revoke = !lookup.switch(&NO_REVOKE);
+    let strict_permissions = lookup.switch(&STRICT_PERMISSIONS);
     let strict_revoke = lookup.switch(&STRICT_REVOKE);
     if strict_revoke && !revoke {
         lookup.wrong(
@@ -63,6 +65,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             revoke_timeout,
             revoke,
             strict_revoke,
+            strict_permissions,
         }),
         _ => Err(problems),
     }

@@ -31,7 +31,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 45] = [
+const EFFECTS: [(&Setting, &str, &str); 46] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -128,6 +128,7 @@ const EFFECTS: [(&Setting, &str, &str); 45] = [
     (&table::REVOKE_TIMEOUT, "7", "revoke_timeout: 7s"),
     (&table::NO_REVOKE, "T", " revoke: false"),
     (&table::STRICT_REVOKE, "True", "strict_revoke: true"),
+    (&table::STRICT_PERMISSIONS, "1", "strict_permissions: true"),
     (&table::LOG_FORMAT, "json", "format: Json"),
 ];
 

@@ -160,6 +160,8 @@ table! {
             .help("The bound on cleaning up");
         NO_REVOKE = flag("no-revoke", Switch).variable("VAULTEXEC_NO_REVOKE")
             .help("Leave the lease and the token that the command has at its end");
+        STRICT_PERMISSIONS = flag("strict-permissions", Switch).variable("VAULTEXEC_STRICT_PERMISSIONS")
+            .help("Refuse a file with a secret of the login that others may read or write, or that belongs to another user; without it that is warned of");
         STRICT_REVOKE = flag("strict-revoke", Switch).variable("VAULTEXEC_STRICT_REVOKE")
             .help("Exit 125 when the command succeeded and its lease could not be revoked");
     }

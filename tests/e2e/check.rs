@@ -1,5 +1,6 @@
 //! `vaultexec check`: what stands in the way of a run is told with its remedy, and the server is as it was afterwards.
 
+use crate::support::folder::write_secret;
 use crate::support::*;
 use serde_json::Value;
 
@@ -157,7 +158,7 @@ fn a_file_that_a_run_would_remove_stays() {
     let tenant = Tenant::new(servers);
     let folder = crate::support::folder::Folder::new().unwrap();
     let path = folder.path().join("secret-id");
-    std::fs::write(&path, tenant.secret_id()).unwrap();
+    write_secret(&path, tenant.secret_id());
     let run = tenant
         .command()
         .env_remove("VAULT_SECRET_ID")

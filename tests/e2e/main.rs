@@ -48,6 +48,7 @@ mod revocation_signals;
 mod rotation;
 mod rotation_failures;
 mod rotation_races;
+mod secret_files;
 mod settings;
 mod several;
 mod shells;

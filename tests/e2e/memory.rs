@@ -1,6 +1,6 @@
 //! What of the secrets is in memory while the child runs: all that root can read of vaultexec and its companion.
 
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, write_secret};
 use crate::support::*;
 use serde_json::json;
 use std::fs::{self, File};
@@ -130,7 +130,7 @@ fn handed_over(run: Run, way: &str, wrapped: bool, secret: &str, folder: &Folder
         "variable" => run.env(variable, secret),
         "stdin" => run.args([flag, "-"]).stdin_bytes(secret),
         "file" | "removed file" => {
-            fs::write(&file, secret).unwrap();
+            write_secret(&file, secret);
             let run = run.arg(flag).arg(&file);
             if way == "file" {
                 return run;
@@ -241,7 +241,7 @@ fn a_token_that_was_handed_in_is_in_the_memory_once_at_most() {
         let run = if place == "variable" {
             run.env("VAULT_TOKEN", &token)
         } else {
-            fs::write(&file, &token).unwrap();
+            write_secret(&file, &token);
             run.arg("--token-file").arg(&file)
         };
         let running = run.child(CHILD).spawn();

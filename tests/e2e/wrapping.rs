@@ -1,9 +1,8 @@
 //! A secret id that comes response-wrapped: looked at first, opened at most once, an alarm when somebody else did.
 
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, write_secret};
 use crate::support::*;
 use serde_json::json;
-use std::fs;
 use std::time::Duration;
 
 const SAY: [&str; 2] = ["echo", "ran"];
@@ -66,7 +65,7 @@ fn a_wrapping_token_is_taken_bare_and_as_json_from_variable_file_and_stdin() {
                     .args(["--wrapped-secret-id-file", "-"])
                     .stdin_bytes(text),
                 file_or_flag => {
-                    fs::write(&file, text).unwrap();
+                    write_secret(&file, text);
                     if file_or_flag == "file" {
                         run.env("VAULT_WRAPPED_SECRET_ID_FILE", &file)
                     } else {
@@ -412,7 +411,7 @@ fn the_file_of_a_wrapping_token_is_removed_after_the_login() {
     let tenant = Tenant::new(servers);
     let folder = Folder::new().unwrap();
     let file = folder.path().join("wrapped");
-    fs::write(&file, tenant.wrapped_secret_id("60s")).unwrap();
+    write_secret(&file, tenant.wrapped_secret_id("60s"));
     let proxy = pass(servers);
     command(&tenant, &proxy)
         .env("VAULT_WRAPPED_SECRET_ID_FILE", &file)

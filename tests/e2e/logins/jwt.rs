@@ -2,6 +2,7 @@
 
 use super::{Other, WHO, assert_works};
 use crate::support::children::telling_who;
+use crate::support::folder::write_secret;
 use crate::support::jwt::Issuer;
 use crate::support::*;
 use serde_json::json;
@@ -59,7 +60,7 @@ fn a_jwt_of_a_variable_or_a_file_is_shown_and_its_token_revoked() {
     let text = jwt(&other, &issuer, 300);
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("jwt");
-    fs::write(&file, format!("{text}\n")).unwrap();
+    write_secret(&file, format!("{text}\n"));
     let command = || other.command("jwt").args(["--auth-role", "app"]);
     assert_works(&other, command().env("VAULTEXEC_JWT", &text));
     assert_works(&other, command().env("VAULTEXEC_JWT_FILE", &file));
@@ -213,7 +214,7 @@ fn a_jwt_that_was_written_anew_is_used_where_the_token_ends() {
     let other = enabled(&issuer, "8s");
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("jwt");
-    fs::write(&file, jwt(&other, &issuer, 4)).unwrap();
+    write_secret(&file, jwt(&other, &issuer, 4));
     let run = other
         .command("jwt")
         .args(["--auth-role", "app", "-v"])
@@ -223,7 +224,7 @@ fn a_jwt_that_was_written_anew_is_used_where_the_token_ends() {
     run.wait_for_line("start");
     run.wait_for_stderr("when the JWT ends");
     std::thread::sleep(Duration::from_secs(4));
-    fs::write(folder.path().join("new"), jwt(&other, &issuer, 300)).unwrap();
+    write_secret(&folder.path().join("new"), jwt(&other, &issuer, 300));
     fs::rename(folder.path().join("new"), &file).unwrap();
     run.wait_for_line("start");
     run.signal(libc::SIGTERM);

@@ -2,6 +2,7 @@
 
 use super::{Other, WHO, assert_works};
 use crate::support::children::telling_who;
+use crate::support::folder::write_secret;
 use crate::support::jwt::Issuer;
 use crate::support::*;
 use serde_json::json;
@@ -49,7 +50,7 @@ fn a_pods_projected_token_is_read_again_at_each_login() {
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("token");
     let jwt = || other.tenant.remember(issuer.jwt(600, claims()));
-    fs::write(&file, jwt()).unwrap();
+    write_secret(&file, jwt());
     let proxy = pass(Servers::shared());
     let run = other.command("kubernetes").env("VAULT_ADDR", proxy.url());
     let run = run
@@ -60,7 +61,7 @@ fn a_pods_projected_token_is_read_again_at_each_login() {
     run.wait_for_line("start");
     // As the kubelet does, some time before the old one ends.
     let second = jwt();
-    fs::write(folder.path().join("new"), &second).unwrap();
+    write_secret(&folder.path().join("new"), &second);
     fs::rename(folder.path().join("new"), &file).unwrap();
     run.wait_for_line("start");
     run.signal(libc::SIGTERM);
@@ -78,7 +79,7 @@ fn the_pods_own_place_is_where_the_token_is_looked_for() {
     let other = enabled(&issuer, &cluster, "1h");
     let folder = folder::Folder::new().unwrap();
     let token = folder.path().join("token");
-    fs::write(&token, other.tenant.remember(issuer.jwt(600, claims()))).unwrap();
+    write_secret(&token, other.tenant.remember(issuer.jwt(600, claims())));
     assert_works(
         &other,
         other

@@ -3,6 +3,7 @@
 
 use super::{Other, WHO, assert_works};
 use crate::support::children::telling_who;
+use crate::support::folder::write_secret;
 use crate::support::*;
 use serde_json::json;
 use std::fs;
@@ -28,7 +29,7 @@ fn a_password_of_a_file_or_of_standard_input_logs_in() {
     let other = enabled();
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("password");
-    fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    write_secret(&file, format!("{PASSWORD}\n"));
     for method in ["userpass", "ldap"] {
         let command = || other.command(method).args(["--username", "ann"]);
         assert_works(&other, command().env("VAULTEXEC_PASSWORD_FILE", &file));
@@ -98,7 +99,7 @@ fn in_mid_life_a_password_that_was_changed_is_tried_once_and_the_new_one_used() 
     other.write("users/ann", json!({"token_ttl": "24s", "token_max_ttl": "24s", "token_policies": [other.tenant.policy()]}));
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("password");
-    fs::write(&file, PASSWORD).unwrap();
+    write_secret(&file, PASSWORD);
     let proxy = pass(Servers::shared());
     let run = other
         .command("userpass")
@@ -115,7 +116,7 @@ fn in_mid_life_a_password_that_was_changed_is_tried_once_and_the_new_one_used() 
     // The file is looked at every second.
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(logins(&proxy), 2, "the first login and the refused one");
-    fs::write(folder.path().join("new"), "another one").unwrap();
+    write_secret(&folder.path().join("new"), "another one");
     fs::rename(folder.path().join("new"), &file).unwrap();
     run.wait_for_line("start");
     run.signal(libc::SIGTERM);

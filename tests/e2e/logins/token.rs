@@ -1,6 +1,7 @@
 //! A token that was handed in: it is never revoked, and what was read with it is.
 
 use crate::support::children::telling_who;
+use crate::support::folder::write_secret;
 use crate::support::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -59,7 +60,7 @@ fn a_token_is_read_from_a_file_from_standard_input_and_from_the_official_clients
     let token = tenant.token(json!({"ttl": "1h"}));
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join(".vault-token");
-    fs::write(&file, format!("{token}\n")).unwrap();
+    write_secret(&file, format!("{token}\n"));
     let runs = [
         bare(&tenant).arg("--token-file").arg(&file),
         bare(&tenant)
@@ -155,11 +156,11 @@ fn where_the_token_ends_the_one_that_was_written_into_its_file_is_used() {
     let second = tenant.token(json!({"ttl": "1h"}));
     let folder = folder::Folder::new().unwrap();
     let file = folder.path().join("token");
-    fs::write(&file, &first).unwrap();
+    write_secret(&file, &first);
     let run = telling_who(bare(&tenant).arg("--token-file").arg(&file).arg("-v")).spawn();
     run.wait_for_line("start");
     run.wait_for_stderr("unless a new one is delivered into");
-    fs::write(folder.path().join("new"), &second).unwrap();
+    write_secret(&folder.path().join("new"), &second);
     fs::rename(folder.path().join("new"), &file).unwrap();
     run.wait_for_line("start");
     run.signal(libc::SIGTERM);

@@ -107,6 +107,13 @@ fn is_open_to_all(folder: &Path) -> bool {
     })
 }
 
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, text: impl AsRef<[u8]>) {
+    fs::write(path, "").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, text).unwrap();
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         let watchdog = self.watchdog.lock().map(|mut slot| slot.take());
