@@ -75,6 +75,8 @@ impl Harm {
             Self::PassThenClose => !once,
             // A token whose own revocation, or look-up, is forbidden is taken for one that is gone; a lease that was replaced has
             // to stay where it cannot go with its token.
+            // Whether a node is behind is asked after a refusal, which is final unless that is not known.
+            _ if request.path == "/v1/sys/health" => false,
             Self::Status(403) => once || request.is_lease_revoke() && !rotates,
             _ => true,
         }

@@ -88,14 +88,13 @@ fn was_hurried(observed: &Observed) -> bool {
     })
 }
 
-/// The leases that were replaced, and not given back soon after although the run went on: at its end all are revoked, which would
-/// hide it.
+/// The leases that were replaced or whose answers were lost, and not given back soon after there were others although the run went
+/// on: at its end all are revoked, which would hide it.
 fn kept_too_long(observed: &Observed) -> Vec<String> {
     let requests = &observed.requests;
     let leases: Vec<(&Issued, &String)> = observed
         .issued
         .iter()
-        .filter(|issued| !issued.lost)
         .filter_map(|issued| match &issued.what {
             IssuedKind::Lease { lease_id, .. } => Some((issued, lease_id)),
             IssuedKind::Token { .. } => None,
@@ -109,11 +108,18 @@ fn kept_too_long(observed: &Observed) -> Vec<String> {
             request.at < by && (request.is_lease_revoke() && by_id || with_token)
         })
     };
-    let kept = leases.windows(2).filter(|two| {
-        let by = two[1].0.at + REPLACED_WITHIN;
-        observed.ended > by && !is_given_back_by(two[0].0, two[0].1, by)
-    });
-    kept.map(|two| two[0].1.clone()).collect()
+    let kept = leases
+        .iter()
+        .enumerate()
+        .filter(|(index, (issued, lease_id))| {
+            let mut later = leases[index + 1..].iter();
+            let next = later.find(|(issued, _)| !issued.lost);
+            next.is_some_and(|(next, _)| {
+                let by = next.at + REPLACED_WITHIN;
+                observed.ended > by && !is_given_back_by(issued, lease_id, by)
+            })
+        });
+    kept.map(|(_, (_, lease_id))| (*lease_id).clone()).collect()
 }
 
 /// How the run may end, by what was done to it.

@@ -419,3 +419,16 @@ fn what_a_cache_would_answer_alike_is_not_asked_for_twice() {
     let wrong = ["two requests that a cache would answer alike"];
     twice(10).is_judged(&plain(), &wrong);
 }
+
+#[test]
+fn a_lease_whose_answer_was_lost_goes_soon_after_there_is_another() {
+    let rotates = plan(ROTATES, How::Plain);
+    let wrong = ["the lease one was kept after it was replaced"];
+    let again = || Made::usual().lost().creds(1000, "two");
+    again().ended(7000).is_judged(&rotates, &wrong);
+    let given_back = again().request(1500, REVOKE_SELF, "token");
+    given_back.ended(7000).is_judged(&rotates, &[]);
+    // There is no other one yet.
+    let twice = Made::usual().lost().creds(1000, "two").lost();
+    twice.ended(7000).is_judged(&rotates, &[]);
+}
