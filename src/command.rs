@@ -9,8 +9,8 @@ use crate::environment::{Environment, Inherited};
 use crate::error::Error;
 use crate::handover::Folder;
 use crate::manager::{Manager, News, wording};
-use crate::render::environment;
 use crate::render::recipe::{Lack, Variables};
+use crate::render::{environment, mask};
 use crate::secret::{self, Fields};
 use crate::sensitive::Sensitive;
 use crate::settings::Config;
@@ -18,6 +18,7 @@ use crate::supervise::{
     Childless, Event, OnExpiry, Operations, Saying, look_without_child, matters_without_child,
 };
 use crate::sys::clock::Moment;
+use crate::sys::output;
 use crate::sys::program;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
@@ -106,8 +107,24 @@ impl<'a> Command<'a> {
         folder.write(&files)
     }
 
+    /// Tells GitHub's runner, which reads standard error, what to hide in the job's log.
+    fn announce(&self, secrets: &[Fields]) {
+        let runs_there = Inherited
+            .variable("GITHUB_ACTIONS")
+            .is_some_and(|value| value == "true");
+        if !self.config.github_mask || !runs_there {
+            return;
+        }
+        if output::is_read_by_a_program() {
+            output::write_to_stderr(mask::lines(secrets).expose().as_bytes());
+        } else {
+            log::warn!(event = "environment"; "the passwords are not announced to GitHub's runner: standard error goes to a file or a terminal, which would keep them");
+        }
+    }
+
     fn refresh(&mut self) -> Result<(), Error> {
         let secrets = self.manager.take_secrets();
+        self.announce(&secrets);
         let variables = self.config.recipe.variables(&secrets, &Inherited);
         self.put_files(&mut variables.map_err(explain)?)
     }
@@ -115,6 +132,7 @@ impl<'a> Command<'a> {
     fn environment(&mut self, secrets: &[Fields]) -> Result<Vec<(OsString, OsString)>, Error> {
         let variables = self.config.recipe.variables(secrets, &Inherited);
         let mut variables = variables.map_err(explain)?;
+        self.announce(secrets);
         for note in &variables.notes {
             log::info!(event = "environment"; "{note}");
         }

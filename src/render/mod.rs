@@ -2,6 +2,7 @@
 //! files to write, notes. Pure: the environment is an argument.
 
 pub mod environment;
+pub mod mask;
 pub mod names;
 pub mod other_url;
 pub mod passfile;

@@ -8,9 +8,9 @@ use super::lookup::Lookup;
 use super::row::Setting;
 use super::server::vault;
 use super::table::{
-    CLEAR_ENV, KEEP_ENV, KILL_AFTER, LEASE_TTL, LOG_FORMAT, LOG_LEVEL, NO_REVOKE, ON_EXPIRY, QUIET,
-    REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_PERMISSIONS, STRICT_REVOKE,
-    VERBOSE,
+    CLEAR_ENV, GITHUB_MASK, KEEP_ENV, KILL_AFTER, LEASE_TTL, LOG_FORMAT, LOG_LEVEL, NO_REVOKE,
+    ON_EXPIRY, QUIET, REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_PERMISSIONS,
+    STRICT_REVOKE, VERBOSE,
 };
 use super::{credentials, forms};
 use crate::error::Problem;
@@ -49,6 +49,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
         keep: names(&lookup),
         clear: lookup.switch(&CLEAR_ENV),
     };
+    let github_mask = lookup.switch(&GITHUB_MASK);
     let problems = lookup.into_problems();
     match (auth, stop_signal) {
         (Some(auth), Some(stop_signal)) if problems.is_empty() => Ok(Config {
@@ -56,6 +57,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             auth,
             recipe,
             child_environment,
+            github_mask,
             on_expiry,
             lease_ttl,
             stop_signal,

@@ -31,7 +31,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 46] = [
+const EFFECTS: [(&Setting, &str, &str); 47] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -100,6 +100,7 @@ const EFFECTS: [(&Setting, &str, &str); 46] = [
         "paths: [\"database/static-creds/app\"]",
     ),
     (&table::ENV, "A=b", "made: [Made { name: \"A\""),
+    (&table::GITHUB_MASK, "1", "github_mask: true"),
     (&table::HANDOVER, "passfile", "handover: Passfile"),
     (&table::RESOLVE_ENV, "true", "name: \"REFERRING\", path: 1"),
     (&table::DATABASE_URL, "postgresql://h/app", "path: \"/app\""),

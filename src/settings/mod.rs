@@ -52,6 +52,8 @@ pub struct Config {
     pub recipe: Recipe,
     /// Which of the caller's variables the child sees.
     pub child_environment: child_environment::Rules,
+    /// Whether GitHub's runner is told the passwords, so that it hides them.
+    pub github_mask: bool,
     /// What happens when credentials cannot be extended.
     pub on_expiry: OnExpiry,
     /// The length of lease to ask for, in place of what the server grants by itself.

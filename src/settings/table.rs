@@ -134,6 +134,8 @@ table! {
             .help("SET ROLE for every session with the default credentials, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
         HANDOVER = flag("handover", Choice("WAY", &["env", "passfile", "service"])).variable("VAULTEXEC_HANDOVER").default("env")
             .help("Where passwords go: into the environment, into a password file of libpq (PGPASSFILE), or with all else into a connection service file (PGSERVICEFILE, PGSERVICE), which is replaced without a restart. Such a file is in memory, for the command's user alone, and gone at the end");
+        GITHUB_MASK = flag("github-mask", Switch).variable("VAULTEXEC_GITHUB_MASK")
+            .help("In a job of GitHub Actions, announce passwords to the runner on standard error (::add-mask::), so that it hides them in the job's log; where standard error goes to a file or a terminal they are not announced");
         LEASE_TTL = flag("lease-ttl", AtLeast(SHORTEST_LEASE)).variable("VAULTEXEC_LEASE_TTL")
             .help("Ask for a lease of this length and keep renewing it, so that less is left after a crash");
         ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "refresh", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")

@@ -26,6 +26,13 @@ const SHORT_OF_ROOM: Duration = Duration::from_millis(2);
 /// Whether the last line found no room: then the next one does not wait for it again.
 static STUCK: AtomicBool = AtomicBool::new(false);
 
+/// Whether a program reads standard error as it is written: neither a file nor a terminal keeps it.
+pub fn is_read_by_a_program() -> bool {
+    let kind = fstat(std::io::stderr())
+        .map(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT);
+    matches!(kind, Ok(SFlag::S_IFIFO | SFlag::S_IFSOCK))
+}
+
 /// Writes to standard error if it takes something within a moment. One that is closed or full is no
 /// reason to stop.
 pub fn write_to_stderr(text: &[u8]) {

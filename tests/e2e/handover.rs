@@ -193,3 +193,46 @@ fn what_files_cannot_do_is_refused_before_anything_is_asked_for() {
     }
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn github_is_told_what_to_hide_where_that_is_asked_for_and_nothing_keeps_it() {
+    let tenant = Tenant::new(Servers::shared());
+    let shown = |run: Run| {
+        let run = run
+            .may_print_secrets()
+            .child(["sh", "-c", "echo $PGPASSWORD"])
+            .output();
+        run.assert_code(0);
+        (run.out(), run.err())
+    };
+    let (password, told) = shown(
+        tenant
+            .command()
+            .arg("--github-mask")
+            .env("GITHUB_ACTIONS", "true"),
+    );
+    assert!(
+        told.contains(&format!("::add-mask::{}\n", password.trim())),
+        "{told}"
+    );
+    for run in [
+        tenant.command().arg("--github-mask"),
+        tenant.command().env("GITHUB_ACTIONS", "true"),
+    ] {
+        assert_eq!(shown(run).1, "");
+    }
+    let kept = std::env::temp_dir().join(format!("vaultexec-mask-{}", std::process::id()));
+    let file = std::fs::File::create(&kept).unwrap();
+    let run = tenant
+        .command()
+        .arg("--github-mask")
+        .env("GITHUB_ACTIONS", "true");
+    run.stderr(file).child(["true"]).output().assert_code(0);
+    let told = std::fs::read_to_string(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    assert!(
+        told.contains("not announced") && !told.contains("::add-mask::"),
+        "{told}"
+    );
+    tenant.assert_nothing_left();
+}
