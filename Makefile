@@ -60,8 +60,8 @@ lint: ## Format, clippy and docs, warnings are errors
 scripts: ## Check docker-compose.yml, the Dockerfile, the set-up script and the demo, the last two on real servers
 	@bash scripts/check-compose.sh
 	$(CARGO) test --locked --no-run --test e2e
-	@log=$$(VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh) || { echo "$$log"; exit 1; }; \
-		shown=$$(mktemp) && echo "$$log" >"$$shown" && bash scripts/transcript.sh --check "$$shown"; code=$$?; rm -f "$$shown"; exit $$code
+	@log=$$(mktemp); VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh >"$$log" && \
+		bash scripts/transcript.sh --check "$$log" || { cat "$$log"; rm -f "$$log"; exit 1; }; rm -f "$$log"
 	@echo "ok: what the demo says is so"
 	@python3 scripts/picture.py --check
 

@@ -1,6 +1,7 @@
 //! Ways to log in other than AppRole, each against the real server.
 
 mod cert;
+mod check;
 mod jwt;
 mod kubernetes;
 mod passwords;
