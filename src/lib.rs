@@ -53,6 +53,8 @@ mod exit;
 #[forbid(unsafe_code)]
 mod logging;
 #[forbid(unsafe_code)]
+mod redaction;
+#[forbid(unsafe_code)]
 mod sensitive;
 
 mod sys;

@@ -16,6 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::colour::{self, Colour};
 use crate::environment::Inherited;
+use crate::redaction::redact;
 use crate::sys::mask::without_ttou;
 use crate::sys::output::write_to_stderr;
 
@@ -81,7 +82,7 @@ impl Log for Stderr {
         let mut fields = Fields::default();
         // Collecting cannot fail.
         let _visited = record.key_values().visit(&mut fields);
-        let message = record.args().to_string();
+        let message = redact(&record.args().to_string());
         write(&if JSON.load(Ordering::Relaxed) {
             json(record.level(), &message, fields, SystemTime::now())
         } else {
@@ -118,7 +119,7 @@ impl Fields {
 
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
-        let value = value.to_string();
+        let value = redact(&value.to_string());
         // What does not apply is left out.
         if !value.is_empty() {
             self.0.push((key.to_string(), value));

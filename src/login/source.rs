@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::file;
 use crate::environment::{Environment as _, Inherited};
 use crate::error::{Problem, cannot_read, quotes};
+use crate::redaction;
 use crate::sensitive::Sensitive;
 
 /// A secret text, trimmed of the white space around it.
@@ -117,7 +118,9 @@ impl Source {
     /// # Errors
     /// When it is not there, is empty, or cannot be a secret of the API.
     pub fn read(&self) -> Result<Secret, Problem> {
-        self.word(&self.bytes(file::open_secret)?)
+        let secret = self.word(&self.bytes(file::open_secret)?)?;
+        redaction::enter(secret.expose());
+        Ok(secret)
     }
 
     /// Reads what is no secret: who else may read it is nobody's business.
@@ -159,6 +162,7 @@ impl Source {
         } else if text.contains(char::is_control) {
             "it holds a control character; one line is needed"
         } else {
+            redaction::enter(text);
             return Ok(Secret::from(text));
         };
         Err(Problem::new(self.setting(), words))

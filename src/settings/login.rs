@@ -14,6 +14,7 @@ use super::table::{
     USERNAME, WRAPPED_SECRET_ID, WRAPPED_SECRET_ID_FILE, WRAPPING_PATH,
 };
 use crate::login::{AuthSettings, Cert, Source};
+use crate::redaction;
 
 /// The methods, by the names of their settings.
 const APPROLE: &str = "approle";
@@ -184,16 +185,31 @@ pub fn source(setting: &Setting, value: Value) -> Source {
     let Value { text, layer, name } = value;
     match setting.form {
         Form::File(_) if text == "-" => Source::StandardInput { setting: name },
-        Form::File(_) => Source::File {
-            setting: name,
-            path: PathBuf::from(text),
-        },
+        Form::File(_) => {
+            if is_no_path(&text) {
+                redaction::enter(&text);
+            }
+            Source::File {
+                setting: name,
+                path: PathBuf::from(text),
+            }
+        }
         _ if layer == Layer::Variable => Source::Variable(name),
         _ => Source::Flag {
             setting: name,
             value: text,
         },
     }
+}
+
+/// Whether it looks like a secret id or a token that was given in place of the file that holds one.
+fn is_no_path(text: &str) -> bool {
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let mut bytes = text.bytes();
+    let hexadecimal = bytes.all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let tokens = ["hvs.", "hvb.", "s.", "b."];
+    let token = text.len() >= 24 && tokens.iter().any(|start| text.starts_with(start));
+    (groups == [8, 4, 4, 4, 12] && hexadecimal) || (token && !text.contains('/'))
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ use serde_json::Value;
 use zeroize::Zeroize as _;
 
 use super::failure::Failure;
+use crate::redaction;
 use crate::sensitive::Sensitive;
+
+/// Of a field that may be anything, a shorter value can be an ordinary word, which logs need.
+const LONG: usize = 12;
 
 /// No duration of the API is longer: larger numbers would only overflow the sums made with them.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -70,7 +74,9 @@ impl Document {
     /// # Errors
     /// As [`Document::text`].
     pub fn secret(&self, field: &str) -> Result<Sensitive<String>, Failure> {
-        self.text(field).map(Sensitive::from)
+        let text = self.text(field)?;
+        redaction::enter(text);
+        Ok(Sensitive::from(text))
     }
 
     /// Every field of an object, as text: a number and the like as JSON has it, lists and objects as
@@ -90,6 +96,9 @@ impl Document {
                 other => other.to_string(),
             };
             let text = Sensitive::new(text);
+            if name == "password" || name != "username" && text.expose().len() >= LONG {
+                redaction::enter(text.expose());
+            }
             if name.contains('\0') || text.expose().contains('\0') {
                 return Err(Failure::malformed(
                     format!("a `{field}`"),

@@ -167,3 +167,59 @@ fn a_file_that_was_put_in_the_place_of_the_one_that_was_read_stays() {
     assert!(file.exists());
     tenant.assert_nothing_left();
 }
+
+#[test]
+fn a_secret_that_was_given_in_place_of_its_file_is_not_in_the_error() {
+    let tenant = Tenant::new(Servers::shared());
+    let (id, token) = (tenant.secret_id(), tenant.wrapped_secret_id("60s"));
+    for (variable, secret) in [
+        ("VAULT_SECRET_ID_FILE", &id),
+        ("VAULT_WRAPPED_SECRET_ID_FILE", &token),
+    ] {
+        for format in ["text", "json"] {
+            let run = tenant.command_without_secret();
+            let run = run
+                .env("VAULT_ROLE_ID", tenant.role_id())
+                .env(variable, secret);
+            let run = run
+                .args(["-vvv", "--log-format", format])
+                .child(SAY)
+                .output();
+            // The canaries are looked for in all that it says.
+            run.assert_code(125)
+                .stderr_contains(variable)
+                .stderr_contains("REDACTED");
+        }
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_server_that_repeats_a_secret_of_another_call_gets_it_into_no_log() {
+    use std::sync::{Arc, Mutex};
+    let servers = Servers::shared();
+    for format in ["text", "json"] {
+        let tenant = Tenant::new(servers);
+        let secret = tenant.secret_id();
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let said = format!("no, {secret} ({hex})");
+        let body = serde_json::json!({"errors": [said]}).to_string();
+        let proxy = harm(
+            servers,
+            RequestInfo::is_creds,
+            Fault::Status(400, Vec::new(), body),
+        );
+        let run = tenant
+            .command_without_secret()
+            .env("VAULT_ADDR", proxy.url())
+            .env("VAULT_ROLE_ID", tenant.role_id())
+            .env("VAULT_SECRET_ID", &secret)
+            .canaries(&Arc::new(Mutex::new(vec![hex])))
+            .args(["-vvv", "--log-format", format])
+            .child(SAY)
+            .output();
+        run.assert_code(125)
+            .stderr_contains("no, REDACTED (REDACTED)");
+        tenant.assert_nothing_left();
+    }
+}
