@@ -19,8 +19,9 @@ transcript: ## Show in README.md what the demo does now
 test: tools lint scripts ## Everything that must pass: fetches what it needs, then lints, scripts and all tests
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
 
-test-static: tools ## The release binary: two builds are the same bytes, and all end-to-end tests again against it
+test-static: tools ## The release binary: two builds are the same bytes, it is packaged and installed, and all end-to-end tests again
 	@bash scripts/check-build.sh
+	@bash scripts/check-packages.sh
 	VAULTEXEC_TEST_BINARY=$${CARGO_TARGET_DIR:-target}/dist/vaultexec RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --test e2e
 
 test-containers: ## The images, docker-compose.yml and vaultexec as an entry point, on a Docker engine; KEEP_IMAGES=1 keeps the images

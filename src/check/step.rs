@@ -204,6 +204,30 @@ impl Report {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_reference_names_every_step() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+        let document = std::fs::read_to_string(path).expect("docs/reference.md");
+        let (_, after) = document.split_once("The steps are ").expect("the steps");
+        let (list, _) = after.split_once("\n\n").expect("an end");
+        let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        let all = [
+            Subject::Settings,
+            Subject::Command,
+            Subject::Server,
+            Subject::Certificate,
+            Subject::Seal,
+            Subject::Wrapping,
+            Subject::Login,
+            Subject::Policy,
+            Subject::Token,
+            Subject::Database,
+            Subject::Credentials,
+            Subject::End,
+        ];
+        assert_eq!(listed, all.map(Subject::name));
+    }
+
     fn step() -> Step {
         Step {
             hint: Some("add this".to_owned()),
