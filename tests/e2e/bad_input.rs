@@ -129,7 +129,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
         (
             "VAULTEXEC_ON_EXPIRY",
             "explode",
-            "none of restart, signal:NAME, stop, warn",
+            "none of restart, refresh, signal:NAME, stop, warn",
         ),
         ("VAULTEXEC_ON_EXPIRY", "signal:NOPE", "not a signal"),
         ("VAULTEXEC_STOP_SIGNAL", "NOPE", "not a signal"),
