@@ -127,10 +127,10 @@ fn on_expiry(lookup: &Lookup<'_>, recipe: &Recipe, at_terminal: bool) -> OnExpir
         },
     });
     let refreshes = recipe.handover == Handover::Service && !recipe.takes_fields();
-    given.unwrap_or(if refreshes {
-        OnExpiry::Refresh
-    } else if at_terminal {
+    given.unwrap_or(if at_terminal {
         OnExpiry::Warn
+    } else if refreshes {
+        OnExpiry::Refresh
     } else {
         OnExpiry::Restart
     })

@@ -139,7 +139,7 @@ table! {
         LEASE_TTL = flag("lease-ttl", AtLeast(SHORTEST_LEASE)).variable("VAULTEXEC_LEASE_TTL")
             .help("Ask for a lease of this length and keep renewing it, so that less is left after a crash");
         ON_EXPIRY = flag("on-expiry", Choice("ACTION", &["restart", "refresh", "signal:NAME", "stop", "warn"])).variable("VAULTEXEC_ON_EXPIRY")
-            .depends("restart; warn where standard input is a terminal; refresh with --handover service")
+            .depends("restart, or refresh with --handover service; warn where standard input is a terminal")
             .brief("restart, stop, warn")
             .help("What happens when credentials cannot be extended any further");
     }

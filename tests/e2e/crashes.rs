@@ -382,8 +382,10 @@ fn the_companion_ends_when_it_has_given_everything_back() {
 #[test]
 fn killed_with_no_revoke_the_child_is_told_to_end_and_what_it_has_stays() {
     let tenant = Tenant::new(Servers::shared());
-    let run = children::telling_who(tenant.command().arg("--no-revoke")).spawn();
+    let run = children::telling_who(tenant.command().args(["-v", "--no-revoke"])).spawn();
     run.wait_for_line("start");
+    // By then the companion knows that it stays.
+    run.wait_for_stderr("started the command");
     let companion = companion(&run);
     run.signal(libc::SIGKILL);
     run.wait_for_line("term");
