@@ -2,7 +2,7 @@
 
 use crate::support::children::{count, telling_who};
 use crate::support::expiring::limit_token;
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, write_secret};
 use crate::support::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ fn overwrite(file: &Path, value: &str) {
 /// As `kubectl` and most agents do it.
 fn rename_over(file: &Path, value: &str) {
     let new = file.with_extension("new");
-    fs::write(&new, value).unwrap();
+    write_secret(&new, value);
     fs::rename(new, file).unwrap();
 }
 
 fn take_away_and_put_back(file: &Path, value: &str) {
     fs::remove_file(file).unwrap();
-    fs::write(file, format!("{value}\n")).unwrap();
+    write_secret(file, format!("{value}\n"));
 }
 
 /// A form of a secret id: the variable that names its file, and how a new one is made.
@@ -45,7 +45,7 @@ fn once(form: Form, proxy: &FaultProxy) -> (Tenant, Folder, PathBuf, Run) {
     let tenant = Tenant::with(Servers::shared(), |spec| spec.secret_id_num_uses(1));
     let folder = Folder::new().unwrap();
     let file = folder.path().join("secret-id");
-    overwrite(&file, &form.1(&tenant));
+    write_secret(&file, form.1(&tenant));
     let run = tenant
         .command_without_secret()
         .env("VAULT_ADDR", proxy.url())

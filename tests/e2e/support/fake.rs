@@ -37,7 +37,7 @@ impl FakeVault {
         Run::vaultexec()
             .env("VAULT_ADDR", self.proxy.url())
             .env("VAULT_ROLE_ID", "role")
-            .env("VAULT_SECRET_ID", "secret")
+            .env("VAULT_SECRET_ID", "fake-secret-id")
             .env("VAULTEXEC_CREDS", "database/creds/app-role")
             .env("PGHOST", "127.0.0.1")
     }
