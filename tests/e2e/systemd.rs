@@ -93,7 +93,7 @@ fn as_the_unit(tenant: &Tenant, credentials: &Path, child: Vec<String>) -> Run {
             "secret-id" => tenant.secret_id(),
             other => panic!("{other}: unknown to this test"),
         };
-        fs::write(credentials.join(name), value).unwrap();
+        folder::write_secret(&credentials.join(name), value);
     }
     let mut run = tenant.command_without_secret();
     let pairs = values("Environment")
