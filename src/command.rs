@@ -246,7 +246,9 @@ impl Operations for Command<'_> {
         };
         let matters = |received| matters_without_child(received, when);
         let child = loop {
-            match spawn::spawn(&program, orphaned, signals, matters) {
+            let waits = || signals.any_before_fork(matters);
+            let announce = |child: &Child| self.manager.child_begins(child);
+            match spawn::spawn(&program, orphaned, waits, announce) {
                 Ok(child) => break child,
                 Err(SpawnError::SignalsWait) => {
                     if let Some(signal) = look_without_child(signals, when) {
@@ -258,7 +260,7 @@ impl Operations for Command<'_> {
                 }
             }
         };
-        self.manager.child_started(&child);
+        self.manager.child_started();
         if std::mem::replace(&mut self.restarted, true) {
             log::info!(event = "restarted", pid = child.pid(); "started the command again with new credentials");
         } else {

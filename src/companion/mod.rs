@@ -103,7 +103,7 @@ impl Companion {
     }
 
     /// Tells which child is to end if vaultexec does.
-    pub fn child_started(&mut self, child: &Child) {
+    pub fn child_begins(&mut self, child: &Child) {
         let named = child.named();
         let descriptor = child.descriptor();
         self.tell_child(&named, descriptor);

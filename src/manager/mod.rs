@@ -256,11 +256,15 @@ impl Manager {
         self.machine.fresh_lease()
     }
 
-    /// The child has been started with the new credentials.
-    pub fn child_started(&mut self, child: &Child) {
+    /// There is a child, which does not run its program yet.
+    pub fn child_begins(&mut self, child: &Child) {
         if let Some(companion) = &mut self.companion {
-            companion.child_started(child);
+            companion.child_begins(child);
         }
+    }
+
+    /// The child has been started with the new credentials.
+    pub fn child_started(&mut self) {
         self.client.close_connections();
         self.handle(Event::Started);
     }

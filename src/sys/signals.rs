@@ -137,7 +137,7 @@ impl Signals {
 
     /// Whether a signal that `matters` has come and not been reported yet. While signals are
     /// blocked, that includes those that wait in the kernel.
-    pub(super) fn any_before_fork(&mut self, matters: impl Fn(Received) -> bool) -> bool {
+    pub fn any_before_fork(&mut self, matters: impl Fn(Received) -> bool) -> bool {
         self.collect();
         let mut pending = empty_set();
         // SAFETY: the set is valid for writing.

@@ -5,19 +5,21 @@
 //! two only async-signal-safe calls are made, on memory that was laid out before.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
 use nix::unistd::{ForkResult, fork, getpid, pipe2};
 
 use super::pidfd::{Pidfd, signal_child};
 use super::reap::Pid;
 use super::signal::Signal;
-use super::signals::{Received, Signals};
 use super::watched::Named;
 use super::{inherited, mask, terminal};
 
@@ -162,31 +164,38 @@ pub enum SpawnError {
 /// Whether the program could be executed is not waited for, since the child can be stopped before
 /// it is: [`Child::exec_failure`] tells when the child has ended.
 ///
-/// Nothing is started if `waits` says that a signal which has come, but has not been looked at, is
+/// Nothing is started if `signal_waits` says that a signal which has come, but has not been looked at, is
 /// one that matters: what the terminal's keys sent before there was a child, the child has not had.
+///
+/// The program does not begin before `announce` has come back: whoever is to end the child when
+/// vaultexec is killed knows of it by then. If vaultexec is killed earlier, the program never runs.
 ///
 /// # Errors
 /// [`SpawnError`]; nothing of the attempt remains.
 pub fn spawn(
     program: &Program,
     when_orphaned: Option<Signal>,
-    signals: &mut Signals,
-    waits: impl Fn(Received) -> bool,
+    signal_waits: impl FnOnce() -> bool,
+    announce: impl FnOnce(&Child),
 ) -> Result<Child, SpawnError> {
     let (failure_reader, failure_writer) =
         pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(SpawnError::Fork)?;
-    let (ready_reader, ready_writer) = pipe2(OFlag::O_CLOEXEC).map_err(SpawnError::Fork)?;
+    let no_socket = |error: io::Error| {
+        SpawnError::Fork(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    let (ours, theirs) = UnixStream::pair().map_err(no_socket)?;
     let mut image = Image::of(program);
     let birth = Birth {
         parent: getpid().as_raw(),
         when_orphaned,
         own_group: !terminal::is_there(),
-        ready: ready_writer.as_raw_fd(),
+        gate: theirs.as_raw_fd(),
+        parents_end: ours.as_raw_fd(),
     };
     // A signal that comes between fork and exec must not run our handler in the child, where it
     // would look like one of ours: it stays pending until the child's own state is in place.
     let blocked = mask::AllBlocked::new();
-    if signals.any_before_fork(waits) {
+    if signal_waits() {
         return Err(SpawnError::SignalsWait);
     }
     // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
@@ -196,28 +205,33 @@ pub fn spawn(
         give_up(failure_writer.as_raw_fd(), errno);
     };
     drop(failure_writer);
-    drop(ready_writer);
-    if birth.own_group {
-        until_ready(&ready_reader);
-    }
-    drop(blocked);
+    drop(theirs);
     let pid = child.as_raw();
-    Ok(Child {
+    let child = Child {
         pid,
         pidfd: Pidfd::open(pid),
         failure: failure_reader,
-    })
+    };
+    announce(&child);
+    if birth.own_group {
+        until_ready(&ours);
+    }
+    let_go(&ours);
+    drop(blocked);
+    Ok(child)
 }
 
 /// Waits until the child has left the group and discarded what it got there: a signal that is passed on
 /// before would be discarded with it. That is a matter of microseconds, unless somebody stops it.
-fn until_ready(ready: &OwnedFd) {
+fn until_ready(gate: &UnixStream) {
     let longest = PollTimeout::from(1000u16);
     // Its byte, or its end.
-    let _heard = poll(
-        &mut [PollFd::new(ready.as_fd(), PollFlags::POLLIN)],
-        longest,
-    );
+    let _heard = poll(&mut [PollFd::new(gate.as_fd(), PollFlags::POLLIN)], longest);
+}
+
+/// Lets the child go on to its program. One that has been killed meanwhile does not hear it.
+fn let_go(gate: &UnixStream) {
+    let _sent = send(gate.as_raw_fd(), b"\0", MsgFlags::MSG_NOSIGNAL);
 }
 
 /// The program laid out as `execve(2)` takes it.
@@ -303,8 +317,10 @@ struct Birth {
     /// group is passed on to it, and would reach it twice. At a terminal it stays, for the keys and
     /// the shell know of one group only.
     own_group: bool,
-    /// Where the child says that it has left the group.
-    ready: RawFd,
+    /// Where the child says that it has left the group, and hears that it may go on.
+    gate: RawFd,
+    /// The other end, which the child has got too, and must not hold open.
+    parents_end: RawFd,
 }
 
 /// Runs in the child. Comes back only with the reason why there is no new program.
@@ -317,7 +333,7 @@ fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
         // a signal discards it where it is pending.
         mask::ignore_all();
         // SAFETY: one byte of a constant.
-        unsafe { libc::write(birth.ready, c"".as_ptr().cast(), 1) };
+        unsafe { libc::write(birth.gate, c"".as_ptr().cast(), 1) };
     }
     if let Some(signal) = birth.when_orphaned {
         // SAFETY: plain system calls on numbers.
@@ -332,6 +348,10 @@ fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
         }
     }
     image.fill_in_pid();
+    if !may_go_on(birth) {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(1) };
+    }
     for descriptor in 0..3 {
         if usize::try_from(descriptor).is_ok_and(inherited::closed) {
             // SAFETY: the runtime opened it for itself; the child is to find it closed.
@@ -354,6 +374,17 @@ fn become_program(image: &mut Image<'_>, birth: Birth) -> Errno {
     Errno::last()
 }
 
+/// Runs in the child: waits until vaultexec has made it known; says no when vaultexec died before.
+fn may_go_on(birth: Birth) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: both descriptors are this process's own, and `byte` has room for what is read. All
+    // signals are blocked, so that nothing interrupts the call for good.
+    unsafe {
+        libc::close(birth.parents_end);
+        libc::read(birth.gate, (&raw mut byte).cast(), 1) == 1
+    }
+}
+
 /// Runs in the child: tells the parent why, and ends.
 fn give_up(pipe: RawFd, errno: Errno) -> ! {
     let bytes = (errno as i32).to_ne_bytes();
@@ -361,5 +392,41 @@ fn give_up(pipe: RawFd, errno: Errno) -> ! {
     unsafe {
         libc::write(pipe, bytes.as_ptr().cast(), bytes.len());
         libc::_exit(127)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::reap;
+
+    #[test]
+    fn the_program_does_not_begin_before_the_child_is_known() {
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let says = format!("echo >&{}", writer.as_raw_fd());
+        let arguments = ["sh", "-c", &says].map(OsString::from);
+        let program = Program::new(Path::new("/bin/sh"), &arguments, []).expect("no NUL");
+        let begun = |within_ms: u16| {
+            let mut pipe = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+            poll(&mut pipe, PollTimeout::from(within_ms)) == Ok(1)
+        };
+        let announce = |_: &Child| assert!(!begun(200), "it has begun");
+        let child = spawn(&program, None, || false, announce).expect("a child");
+        assert!(begun(60_000));
+        reap::until_ended(child.pid());
+    }
+
+    #[test]
+    fn the_program_never_begins_when_vaultexec_has_died_before() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let birth = Birth {
+            parent: 0,
+            when_orphaned: None,
+            own_group: false,
+            gate: theirs.as_raw_fd(),
+            // The child closes its copy of it, and then nobody has one.
+            parents_end: std::os::fd::IntoRawFd::into_raw_fd(ours),
+        };
+        assert!(!may_go_on(birth));
     }
 }

@@ -68,6 +68,19 @@ fn a_child_that_ignores_the_stop_signal_is_killed_after_the_stop_timeout() {
 }
 
 #[test]
+fn a_child_that_kills_vaultexec_with_its_first_step_is_ended_all_the_same() {
+    let tenant = Tenant::new(Servers::shared());
+    let kills = r#"trap '' TERM; echo $$; kill -KILL $PPID; exec sleep 1000"#;
+    for _ in 0..10 {
+        let run = tenant.command().args(["--stop-timeout", "10ms"]);
+        let run = run.child(["sh", "-c", kills]).spawn();
+        let child = run.next_line().parse().expect("its pid");
+        wait_until_gone(child, "the child");
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn the_companion_is_invisible_and_holds_nothing_it_does_not_need() {
     let tenant = Tenant::new(Servers::shared());
     let mut run = ready(&tenant);
