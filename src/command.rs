@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use nix::errno::Errno;
 
@@ -22,6 +23,7 @@ use crate::sys::output;
 use crate::sys::program;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
+use crate::trial;
 
 /// The command, found and ready to be started.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Invocation {
     arguments: Vec<OsString>,
     /// Where its files are, if it gets any.
     pub folder: Option<Folder>,
+    /// What tries its credentials, if they are to be tried.
+    pub psql: Option<PathBuf>,
 }
 
 impl Invocation {
@@ -47,6 +51,7 @@ impl Invocation {
                 path,
                 arguments,
                 folder: None,
+                psql: None,
             }),
             Err(reason) => Err(Error::Program {
                 command: command.into(),
@@ -66,7 +71,12 @@ pub struct Command<'a> {
     /// Why new credentials could not be had, as the user was told; later tries are for those who
     /// look closely.
     told: Option<String>,
+    /// New credentials that are being tried at the database.
+    trial: Option<Trial>,
 }
+
+/// A trial that is under way.
+type Trial = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 impl<'a> Command<'a> {
     /// The command, not started yet.
@@ -77,7 +87,26 @@ impl<'a> Command<'a> {
             manager,
             restarted: false,
             told: None,
+            trial: None,
         }
+    }
+
+    /// Begins to try the new credentials, if that is asked for.
+    ///
+    /// # Errors
+    /// When they cannot be tried at all.
+    pub fn begin_trial(&self) -> Result<Option<Trial>, Error> {
+        let Some(psql) = self.invocation.psql.clone() else {
+            return Ok(None);
+        };
+        let secrets = self.manager.fresh_secrets();
+        let logins = self.config.recipe.logins(secrets, &Inherited);
+        let logins = logins.map_err(explain)?;
+        Ok(Some(Box::pin(trial::all(
+            psql,
+            logins,
+            self.config.start_timeout,
+        ))))
     }
 
     fn program(&mut self) -> Result<Program, Error> {
@@ -164,6 +193,20 @@ impl<'a> Command<'a> {
         variables.err().map(explain)
     }
 
+    /// New credentials are handed over if they are good for that, else given back.
+    fn judge(&mut self, usable: Result<(), Error>) -> Event {
+        match usable {
+            Ok(()) => {
+                self.told = None;
+                Event::Acquired
+            }
+            Err(error) => {
+                self.manager.give_back();
+                self.not_obtained(&error.to_string(), true)
+            }
+        }
+    }
+
     fn not_obtained(&mut self, words: &str, again: bool) -> Event {
         let level = match &self.told {
             // What is looked for every second is not news each time.
@@ -198,21 +241,38 @@ fn explain(lack: Lack) -> Error {
 
 impl Operations for Command<'_> {
     async fn next(&mut self) -> Event {
-        match self.manager.next().await {
-            News::Obtained => {
-                if let Some(error) = self.unusable() {
-                    self.manager.give_back();
-                    return self.not_obtained(&error.to_string(), true);
+        loop {
+            let trial = async {
+                match &mut self.trial {
+                    Some(trial) => trial.await,
+                    None => std::future::pending().await,
                 }
-                self.told = None;
-                Event::Acquired
-            }
-            News::NotObtained(unobtained) => {
-                self.not_obtained(&unobtained.words(), unobtained.again)
-            }
-            News::Expiring => Event::Expiring,
-            News::LastCall => Event::LastCall,
-            News::Expired => Event::Expired,
+            };
+            let news = tokio::select! {
+                biased;
+                tried = trial => {
+                    self.trial = None;
+                    return self.judge(tried);
+                }
+                news = self.manager.next() => news,
+            };
+            return match news {
+                // They are being tried.
+                News::Obtained if self.trial.is_some() => continue,
+                News::Obtained => match self.unusable().map_or_else(|| self.begin_trial(), Err) {
+                    Ok(Some(trial)) => {
+                        self.trial = Some(trial);
+                        continue;
+                    }
+                    usable => self.judge(usable.map(drop)),
+                },
+                News::NotObtained(unobtained) => {
+                    self.not_obtained(&unobtained.words(), unobtained.again)
+                }
+                News::Expiring => Event::Expiring,
+                News::LastCall => Event::LastCall,
+                News::Expired => Event::Expired,
+            };
         }
     }
 

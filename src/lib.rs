@@ -40,6 +40,8 @@ mod revoke;
 mod secret;
 #[forbid(unsafe_code)]
 mod supervise;
+#[forbid(unsafe_code)]
+mod trial;
 
 #[forbid(unsafe_code)]
 mod render;

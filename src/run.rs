@@ -26,6 +26,7 @@ use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup,
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{helper, inherited, mask, own_environment, process, prompt};
+use crate::trial;
 use crate::vault::Client;
 
 /// Runs vaultexec as it was called.
@@ -69,6 +70,9 @@ fn refuse_rights() -> Exit {
 fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     let config = Rc::new(gather(lookup)?);
     let mut invocation = Invocation::find(command, &Inherited)?;
+    if config.wait_login {
+        invocation.psql = Some(trial::find_psql(&Inherited)?);
+    }
     if config.recipe.handover != Handover::Env {
         invocation.folder = Some(Folder::choose(&Inherited)?);
     }
@@ -206,6 +210,16 @@ fn check_run(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> 
             Err(error) => Step::failed(Subject::Command, &error),
         });
     }
+    if config.wait_login {
+        report.say(&match trial::find_psql(&Inherited) {
+            Ok(_) => Step::new(
+                Subject::Command,
+                Finding::Good,
+                "psql is there, to try the login with",
+            ),
+            Err(error) => Step::failed(Subject::Command, &error),
+        });
+    }
     let client = new_client(&config)?;
     let runtime = event_loop().map_err(|error| Error::system("start the event loop", &error))?;
     let work = check_and_give_back(&config, settings.login, Rc::new(client), &mut report);
@@ -291,6 +305,13 @@ async fn obtain_and_run(
         }
     }
     let mut command = Command::new(config, invocation, manager);
+    if let Some(trial) = command.begin_trial()? {
+        let trial = supervise::when_slow(wording::say_waiting_for_the_database, trial);
+        match supervise::interruptible(trial, signals, &interrupt).await {
+            Startup::Done(tried) => tried?,
+            Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
+        }
+    }
     let child = command.start_child(signals)?;
     let machine = Machine::new(Rules {
         on_expiry: config.on_expiry,

@@ -148,6 +148,14 @@ pub fn say_waiting_for_input() {
     );
 }
 
+/// The same of the database, which does not let the new credentials in.
+pub fn say_waiting_for_the_database() {
+    log::warn!(
+        event = "waiting";
+        "waiting for the database to let the new credentials in (--wait-login); Ctrl-C (or TERM) ends that"
+    );
+}
+
 /// The same of the cleaning up, which has so much time.
 pub fn say_waiting_at_the_end(limit: Duration) {
     log::warn!(

@@ -93,6 +93,19 @@ pub struct Variables {
     contents: Vec<Sensitive<String>>,
 }
 
+/// A login to PostgreSQL, as its own client tries it.
+#[derive(Debug)]
+pub struct Login {
+    /// The path its credentials come from.
+    pub path: String,
+    /// Variables that say where and who, without the password.
+    pub set: Vec<(String, Sensitive<String>)>,
+    /// Variables that would mislead.
+    pub drop: Vec<&'static str>,
+    /// What a password file holds for it.
+    pub password_file: Sensitive<String>,
+}
+
 /// What an answer lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lack {
@@ -179,6 +192,51 @@ impl Recipe {
             all.set(referring.name.clone(), value.clone());
         }
         Ok(all)
+    }
+
+    /// Whether any of the credentials are PostgreSQL's.
+    #[must_use]
+    pub fn has_postgres(&self) -> bool {
+        let mut all = self.credentials.iter();
+        all.any(|wanted| matches!(wanted.place, Place::Postgres(_)))
+    }
+
+    /// The logins to PostgreSQL that the answers allow.
+    ///
+    /// # Errors
+    /// What cannot be tried.
+    pub fn logins(
+        &self,
+        answers: &[Fields],
+        environment: &dyn Environment,
+    ) -> Result<Vec<Login>, Lack> {
+        let mut logins = Vec::new();
+        for (index, wanted) in self.credentials.iter().enumerate() {
+            let fields = answers.get(wanted.path);
+            let (Place::Postgres(base), Some(Ok(credentials))) =
+                (&wanted.place, fields.map(login_of))
+            else {
+                continue;
+            };
+            let path = self.paths.get(wanted.path).cloned().unwrap_or_default();
+            let made =
+                postgres::variables(&credentials, base.as_ref(), self.role(index), environment);
+            let line = passfile::line(&credentials.username, &credentials.password);
+            let password_file = line.map_err(|problem| Lack {
+                path: path.clone(),
+                problem: format!("for --wait-login: {problem}"),
+                of_a_login: false,
+            })?;
+            let set = made.set.into_iter();
+            let set = set.filter(|(name, _)| !matches!(*name, "PGPASSWORD" | "DATABASE_URL"));
+            logins.push(Login {
+                path,
+                set: set.map(|(name, value)| (name.to_owned(), value)).collect(),
+                drop: made.drop,
+                password_file,
+            });
+        }
+        Ok(logins)
     }
 
     /// The path that a template's first field is read from, for a message.

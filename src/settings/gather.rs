@@ -10,7 +10,7 @@ use super::server::vault;
 use super::table::{
     CLEAR_ENV, GITHUB_MASK, KEEP_ENV, KILL_AFTER, LEASE_TTL, LOG_FORMAT, LOG_LEVEL, NO_REVOKE,
     ON_EXPIRY, QUIET, REVOKE_TIMEOUT, START_TIMEOUT, STOP_SIGNAL, STOP_TIMEOUT, STRICT_PERMISSIONS,
-    STRICT_REVOKE, VERBOSE,
+    STRICT_REVOKE, VERBOSE, WAIT_LOGIN,
 };
 use super::{credentials, forms};
 use crate::error::Problem;
@@ -50,6 +50,13 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
         clear: lookup.switch(&CLEAR_ENV),
     };
     let github_mask = lookup.switch(&GITHUB_MASK);
+    let wait_login = lookup.switch(&WAIT_LOGIN);
+    if wait_login && !recipe.has_postgres() && !recipe.credentials.is_empty() {
+        lookup.wrong(
+            WAIT_LOGIN.to_string(),
+            "no credentials are PostgreSQL's, and only there a login can be tried",
+        );
+    }
     let problems = lookup.into_problems();
     match (auth, stop_signal) {
         (Some(auth), Some(stop_signal)) if problems.is_empty() => Ok(Config {
@@ -57,6 +64,7 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             auth,
             recipe,
             child_environment,
+            wait_login,
             github_mask,
             on_expiry,
             lease_ttl,

@@ -31,7 +31,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 47] = [
+const EFFECTS: [(&Setting, &str, &str); 48] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -117,6 +117,7 @@ const EFFECTS: [(&Setting, &str, &str); 47] = [
         " A , LC_*,,*",
         "keep: [\"A\", \"LC_*\", \"*\"]",
     ),
+    (&table::WAIT_LOGIN, "1", "wait_login: true"),
     (&table::CLEAR_ENV, "1", "clear: true"),
     (
         &table::STOP_SIGNAL,

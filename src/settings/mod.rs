@@ -33,6 +33,7 @@ pub use lookup::Lookup;
 pub use password::PASSWORD_FILE_NAMES as PASSWORD_FILE;
 pub use print::print;
 use std::time::Duration;
+pub use table::WAIT_LOGIN;
 
 use crate::login::AuthSettings;
 use crate::render::environment as child_environment;
@@ -52,6 +53,8 @@ pub struct Config {
     pub recipe: Recipe,
     /// Which of the caller's variables the child sees.
     pub child_environment: child_environment::Rules,
+    /// Whether a login to the database is tried before the child gets credentials.
+    pub wait_login: bool,
     /// Whether GitHub's runner is told the passwords, so that it hides them.
     pub github_mask: bool,
     /// What happens when credentials cannot be extended.

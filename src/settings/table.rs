@@ -132,6 +132,8 @@ table! {
             .help("The base, where the option does not say one");
         SET_ROLE = flag("set-role", Text("ROLE")).variable("VAULTEXEC_SET_ROLE")
             .help("SET ROLE for every session with the default credentials, through PGOPTIONS and the URL's options, so that what is created belongs to a role that stays; the credentials' role has to be a member of it");
+        WAIT_LOGIN = flag("wait-login", Switch).variable("VAULTEXEC_WAIT_LOGIN")
+            .help("Try to log in to the database, for up to --start-timeout, before the command gets new credentials: a replica may not have the role yet. psql has to be there, which tries it");
         HANDOVER = flag("handover", Choice("WAY", &["env", "passfile", "service"])).variable("VAULTEXEC_HANDOVER").default("env")
             .help("Where passwords go: into the environment, into a password file of libpq (PGPASSFILE), or with all else into a connection service file (PGSERVICEFILE, PGSERVICE), which is replaced without a restart. Such a file is in memory, for the command's user alone, and gone at the end");
         GITHUB_MASK = flag("github-mask", Switch).variable("VAULTEXEC_GITHUB_MASK")

@@ -4,6 +4,7 @@
 //! here knows that Vault exists.
 
 pub mod apart;
+pub mod aside;
 pub mod clock;
 pub mod helper;
 pub mod inherited;

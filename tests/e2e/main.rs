@@ -62,5 +62,6 @@ mod terminal;
 mod tls;
 mod told_times;
 mod transparency;
+mod wait_login;
 mod waits;
 mod wrapping;

@@ -5,6 +5,7 @@ use super::poll_until;
 use super::process::{ServerProcess, free_port, on_path};
 use nix::unistd::{Uid, User, chown};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,8 +25,11 @@ const HOW_TO_GET_IT: &str = "the end-to-end tests need PostgreSQL's server and p
 /// A server on 127.0.0.1 with the tutorial's administrator and database.
 pub struct Postgres {
     folder: Arc<Folder>,
+    data: PathBuf,
     programs: PathBuf,
     port: u16,
+    /// What it is started with beside what all are.
+    settings: Vec<String>,
     process: Mutex<Option<ServerProcess>>,
 }
 
@@ -61,25 +65,56 @@ impl Postgres {
                 String::from_utf8_lossy(&output.stderr)
             ));
         }
-        let mut postgres = Self {
+        let postgres = Self::on_a_free_port(Self {
             folder: Arc::clone(folder),
+            data,
             programs,
             port: 0,
+            settings: Vec::new(),
             process: Mutex::new(None),
-        };
+        })?;
+        let database = format!("CREATE DATABASE {DATABASE}");
+        postgres.try_sql_in("postgres", USER, PASSWORD, &database)?;
+        Ok(postgres)
+    }
+
+    /// A replica of this one, which is so far behind it.
+    pub fn replica(&self, behind: Duration) -> Result<Self, String> {
+        let folder = Arc::new(Folder::new()?);
+        let data = folder.path().join("pg");
+        let failed = |error: std::io::Error| format!("cannot set a replica up: {error}");
+        let private = &mut fs::DirBuilder::new();
+        private.mode(0o700).create(&data).map_err(failed)?;
+        if let Some(user) = server_user()? {
+            chown(&data, Some(user.uid), Some(user.gid)).map_err(|error| failed(error.into()))?;
+        }
+        let mut copy = as_server_user(Command::new(self.program("pg_basebackup")))?;
+        copy.arg("-D")
+            .arg(&data)
+            .args(["-R", "-c", "fast", "--no-sync"]);
+        copy.args(["-h", "127.0.0.1", "-U", USER, "-p", &self.port.to_string()]);
+        copy.env("PGPASSWORD", PASSWORD).current_dir(folder.path());
+        let output = copy.output().map_err(failed)?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("pg_basebackup failed: {words}"));
+        }
+        Self::on_a_free_port(Self {
+            folder,
+            data,
+            programs: self.programs.clone(),
+            port: 0,
+            settings: vec![format!("recovery_min_apply_delay={}ms", behind.as_millis())],
+            process: Mutex::new(None),
+        })
+    }
+
+    fn on_a_free_port(mut self) -> Result<Self, String> {
         let mut last = String::new();
         for _ in 0..5 {
-            postgres.port = free_port()?;
-            match postgres.try_start() {
-                Ok(()) => {
-                    postgres.try_sql_in(
-                        "postgres",
-                        USER,
-                        PASSWORD,
-                        &format!("CREATE DATABASE {DATABASE}"),
-                    )?;
-                    return Ok(postgres);
-                }
+            self.port = free_port()?;
+            match self.try_start() {
+                Ok(()) => return Ok(self),
                 Err(error) => last = error,
             }
         }
@@ -105,11 +140,15 @@ impl Postgres {
 
     /// The client program itself: Debian's psql on the PATH is a Perl script around it, and slow.
     pub fn psql(&self) -> PathBuf {
-        let own = self.programs.join("psql");
+        self.program("psql")
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        let own = self.programs.join(name);
         if own.is_file() {
             own
         } else {
-            on_path("psql").unwrap_or(own)
+            on_path(name).unwrap_or(own)
         }
     }
 
@@ -173,7 +212,7 @@ impl Postgres {
         let mut command = as_server_user(Command::new(self.programs.join("postgres")))?;
         command
             .arg("-D")
-            .arg(self.folder.path().join("pg"))
+            .arg(&self.data)
             .current_dir(self.folder.path());
         command.args(["-p", &self.port.to_string()]);
         // Nothing has to outlive the machine, but all that was committed has to outlive `stop`: `synchronous_commit` stays on.
@@ -186,6 +225,9 @@ impl Postgres {
             "shared_buffers=16MB",
             "autovacuum=off",
         ] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         let mut process = ServerProcess::start(&self.folder, "postgres", command, libc::SIGQUIT)?;

@@ -446,7 +446,7 @@ impl Finished {
 }
 
 /// On a terminal they are on the screen.
-fn without_waits(text: &str) -> String {
+pub fn without_waits(text: &str) -> String {
     let waits = |line: &&str| {
         line.starts_with("vaultexec: waiting for ") || line.contains("\"event\":\"waiting\"")
     };

@@ -2,7 +2,7 @@
 
 use super::pty::Pty;
 use super::run::Run;
-use super::running::{Finished, Running};
+use super::running::{Finished, Running, without_waits};
 use super::{Probe, pidns, signals};
 
 /// Makes three tests of each function that takes `Surroundings`.
@@ -185,12 +185,17 @@ impl Ending {
         self
     }
 
+    /// Standard output, and on a terminal all that was written, without the lines that tell of a wait.
+    fn out(&self) -> String {
+        without_waits(&self.finished.out())
+    }
+
     /// vaultexec itself said nothing.
     #[track_caller]
     pub fn assert_quiet(&self) -> &Self {
         self.finished.assert_quiet_stderr();
         assert!(
-            !self.finished.out().contains("vaultexec: "),
+            !self.out().contains("vaultexec: "),
             "wanted no word of vaultexec, got {}",
             self.finished
         );
@@ -201,7 +206,7 @@ impl Ending {
     #[track_caller]
     pub fn assert_silent(&self) -> &Self {
         // A terminal echoes what its keys are.
-        let said = self.finished.out().replace("^C", "").replace("^\\", "");
+        let said = self.out().replace("^C", "").replace("^\\", "");
         assert!(
             said.trim().is_empty(),
             "wanted silence, got {}",
