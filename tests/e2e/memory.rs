@@ -169,7 +169,10 @@ fn while_the_child_runs_no_secret_is_in_memory_whichever_way_it_came_in() {
                 .env("VAULT_ROLE_ID", tenant.role_id())
                 .args(["--on-expiry", expiry])
                 .may_print_secrets();
-            let run = handed_over(run, way, wrapped, &secret, &folder);
+            let mut run = handed_over(run, way, wrapped, &secret, &folder);
+            if way == "file" {
+                run = run.arg("--wait-login");
+            }
             let running = run.child(CHILD).spawn();
             // The child is there, and so all that the server gave out is known.
             let line = running.wait_for_line("");
