@@ -126,7 +126,7 @@ need_drivers() {
         refresh_once
         apt_install python3-pip || true
     fi
-    say "fetching Python's PostgreSQL drivers into target/tools/python (once)"
+    say "fetching Python's database drivers into target/tools/python (once)"
     # Entered last: what was cut off on the way is begun again.
     if rm -rf "$drivers_dir" && mkdir -p "$tools_dir" &&
         pip install --disable-pip-version-check --quiet --no-warn-script-location --only-binary=:all: \
@@ -136,6 +136,30 @@ need_drivers() {
         tail -n 5 "$scratch/pip.log" >&2
     fi
     have_drivers || warn "tools.sh: the tests of Python's drivers will fail: install those of scripts/python-drivers.txt with pip"
+}
+
+# --- Node's driver, for the tests -------------------------------------------------------------------------------------
+
+# Of Debian's packages, unpacked and not installed: they ask for Debian's own Node, and the caller's will do.
+node_packages="node-pg node-split2 node-xtend"
+node_dir=$tools_dir/node
+
+need_node_driver() {
+    [ ! -f "$node_dir/installed.txt" ] || return 0
+    if have apt-get && have dpkg && can_install; then
+        say "fetching Node's PostgreSQL driver into target/tools/node (once)"
+        refresh_once
+        rm -rf "$node_dir" && mkdir -p "$node_dir" "$scratch/node"
+        # shellcheck disable=SC2086 # a list
+        if (cd "$scratch/node" && apt-get -qq download $node_packages >"$scratch/apt.log" 2>&1); then
+            local package
+            for package in "$scratch/node"/*.deb; do dpkg -x "$package" "$node_dir"; done
+            echo "$node_packages" >"$node_dir/installed.txt"
+        else
+            tail -n 5 "$scratch/apt.log" >&2
+        fi
+    fi
+    [ -f "$node_dir/installed.txt" ] || warn "tools.sh: the test of Node's driver will fail: it takes $node_packages from Debian's packages"
 }
 
 # --- the small programs that the tests run --------------------------------------------------------------------------
@@ -149,6 +173,9 @@ want_small_programs() {
     want tini tini
     want dumb-init dumb-init
     want tmux tmux
+    want node nodejs
+    want mariadb mariadb-client-core
+    want mariadb-install-db mariadb-server-core
     want openssl openssl
     want curl curl
     want busybox busybox
@@ -186,7 +213,7 @@ main() {
     scope=${1-all}
     need_vault
     case $scope in
-    all) need_postgres && need_small_programs && need_drivers ;;
+    all) need_postgres && need_small_programs && need_drivers && need_node_driver ;;
     servers) need_postgres ;;
     containers) need_small_programs ;;
     *) fail "usage: tools.sh [servers | containers]" ;;

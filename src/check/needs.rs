@@ -2,7 +2,7 @@
 
 use super::step::{Finding, Step, Subject};
 use crate::error::hints;
-use crate::vault::allow;
+use crate::vault::{allow, asked};
 
 /// What is known of the run.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +61,10 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
         finding,
     };
     let mut needs = Vec::new();
-    for path in facts.paths {
+    for asked in facts.paths {
+        let path = asked::path(asked);
         needs.push(Need {
-            capability: "read",
+            capability: asked::capability(asked),
             ..need(
                 &format!("read credentials at {path}"),
                 path,
@@ -72,7 +73,8 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
             )
         });
     }
-    for path in facts.paths.iter().filter(|path| has_lease(path)) {
+    let paths = facts.paths.iter().map(|asked| asked::path(asked));
+    for path in paths.filter(|path| has_lease(path)) {
         if !facts.revoke {
             continue;
         }

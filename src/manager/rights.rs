@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::Rights;
-use crate::vault::{Client, Token};
+use crate::vault::{Client, Token, asked};
 
 /// Asks which revocations of leases a token's policy allows; nothing where the server does not say.
 pub async fn ask(
@@ -13,7 +13,7 @@ pub async fn ask(
     limit: Duration,
 ) -> Option<Rights> {
     // A lease's id is the path it was read at and something of its own.
-    let of_one = |path: &String| format!("sys/leases/revoke/{path}/x");
+    let of_one = |asked: &String| format!("sys/leases/revoke/{}/x", asked::path(asked));
     let mut paths = vec!["sys/leases/revoke".to_owned()];
     paths.extend(credentials.iter().map(of_one));
     let allowed = client.may_update(&paths, token, limit).await.ok()?;
@@ -24,6 +24,8 @@ pub async fn ask(
         .filter(|(_, allowed)| **allowed);
     Some(Rights {
         any: *any,
-        below: below.map(|(path, _)| path.clone()).collect(),
+        below: below
+            .map(|(asked, _)| asked::path(asked).to_owned())
+            .collect(),
     })
 }

@@ -6,12 +6,12 @@ use crate::error::{Error, hints};
 use crate::ledger::NewLease;
 use crate::secret::{Fields, Rotation};
 use crate::sys::clock::Moment;
-use crate::vault::{Client, Document, Failure, Retry, Token};
+use crate::vault::{Client, Document, Failure, Retry, Token, asked};
 
 /// What is read, and with what.
 #[derive(Debug)]
 pub struct Read<'a> {
-    /// The path.
+    /// The path, and what is sent to it.
     pub path: &'a str,
     /// The token.
     pub token: &'a Token,
@@ -162,7 +162,8 @@ fn say(path: &str, document: &Document, lease: Option<&NewLease>, is_login: bool
     );
 }
 
-fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
+fn explain(failure: Failure, asked: &str, uses: Option<u64>) -> Error {
+    let path = asked::path(asked);
     let mount = path.split('/').next().unwrap_or(path);
     let role = path.rsplit('/').next().unwrap_or(path);
     let hint = match &failure {
@@ -179,7 +180,7 @@ fn explain(failure: Failure, path: &str, uses: Option<u64>) -> Error {
              of the role), or somebody has revoked it"
                 .to_owned(),
         ),
-        Failure::Refused { status: 403, .. } => Some(hints::needed_line(path, "read")),
+        Failure::Refused { status: 403, .. } => Some(hints::needed_line(path, asked::capability(asked))),
         Failure::Refused { status: 404, .. } => {
             Some(format!(
                 "is a secrets engine mounted at {mount}/, and is the path right (--creds, VAULTEXEC_CREDS)? That of a key-value \

@@ -8,6 +8,7 @@ use super::row::{Form, Setting};
 use super::table::ALL;
 use crate::error::Problem;
 use crate::sys::signal::Signal;
+use crate::vault::asked;
 
 /// The prefix of every variable that only vaultexec reads.
 const OURS: &str = "VAULTEXEC_";
@@ -93,7 +94,27 @@ pub fn api_path(text: &str) -> Result<String, String> {
 }
 
 /// A path of credentials: an engine's mount, a kind and a role.
+///
+/// Behind it may stand what is sent to it, as after `vault write`.
 pub fn creds_path(text: &str) -> Result<String, String> {
+    let (path, fields) = match text.split_once(' ') {
+        Some((path, fields)) if fields.contains('=') => (path, fields),
+        _ => (text, ""),
+    };
+    let path = read_path(path)?;
+    let mut asked = path;
+    for word in fields.split_whitespace() {
+        if asked::field(word).is_none() || word.contains(char::is_control) {
+            return Err(format!(
+                "{word:?} is not KEY=VALUE, as what is sent to the path is written behind it"
+            ));
+        }
+        asked = format!("{asked} {word}");
+    }
+    Ok(asked)
+}
+
+fn read_path(text: &str) -> Result<String, String> {
     let path = api_path(text)?;
     let parts: Vec<&str> = path.split('/').collect();
     let (kind, mount) = match parts.as_slice() {

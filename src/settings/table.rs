@@ -118,7 +118,7 @@ table! {
     Credentials {
         CREDS = flag("creds", Several("[NAME=]PATH", ',')).variable("VAULTEXEC_CREDS")
             .brief("what is read")
-            .help("The path that is read for credentials, as in database/creds/app-role or database/static-creds/app, or for any other secret; it may be there again, with a NAME (the variable separates them by commas): the first are the default ones, and those called ro have RO_PGUSER, RO_DATABASE_URL and so on");
+            .help("The path that is read for credentials, as in database/creds/app-role or database/static-creds/app, or for any other secret; behind it stands what is sent to it, if anything, as in 'pki/issue/web common_name=app'; it may be there again, with a NAME (the variable separates them by commas): the first are the default ones, and those called ro have RO_PGUSER, RO_DATABASE_URL and so on");
         ENV = flag("env", Several("NAME=TEMPLATE", '\n')).variable("VAULTEXEC_ENV")
             .brief("one more variable")
             .help("A variable made of fields, which counts before any other of its name: {{password}}, {{ro.username}}, {{url}}, {{jdbc_url}}, with the filters url, json and base64, as in {{password | url}}; it may be there again (the variable separates them by line breaks)");

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::asked;
 use super::client::Client;
 use super::document::Document;
 use super::failure::Failure;
@@ -230,21 +231,22 @@ impl Client {
             .document)
     }
 
-    /// Reads credentials. With a dynamic engine that makes a role, before the answer is written.
+    /// Reads credentials, of what [`asked`] is. With a dynamic engine that makes a role, before the answer is written.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn read(
         &self,
-        path: &str,
+        asked: &str,
         token: &Kept,
         limit: Duration,
     ) -> Result<SecretAnswer, Failure> {
+        let body = asked::sent(asked);
         let request = Request {
-            method: Method::GET,
-            path,
+            method: body.as_ref().map_or(Method::GET, |_| Method::POST),
+            path: asked::path(asked),
             token: Some(token),
-            body: None,
+            body,
             kind: Kind::Once,
             limit,
         };

@@ -3,6 +3,7 @@
 
 mod answer;
 mod api;
+pub mod asked;
 mod backoff;
 mod behind;
 mod client;

@@ -39,6 +39,16 @@ ways = {
 print(ways[sys.argv[1]]())
 "#;
 
+/// The same of Node's.
+const CONNECT_BY_NODE: &str = r#"
+const { Client } = require("pg");
+const client = new Client(process.argv[1] === "url" ? { connectionString: process.env.DATABASE_URL } : {});
+client.connect()
+    .then(() => client.query("select current_user || ' ' || current_database() as who"))
+    .then((answer) => { console.log(answer.rows[0].who); return client.end(); })
+    .catch((error) => { console.error(error.message); process.exit(1); });
+"#;
+
 fn tenant() -> Tenant {
     Tenant::with(Servers::shared(), |spec| {
         spec.password_policy(NASTY_PASSWORD_POLICY)
@@ -74,6 +84,30 @@ fn psycopg_and_asyncpg_take_either_form() {
         "asyncpg-variables",
     ] {
         assert_connects(tenant.command().env("PGSSLMODE", "prefer"), way);
+    }
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn node_postgres_takes_either_form() {
+    let tenant = tenant();
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node");
+    assert!(
+        drivers.join("installed.txt").is_file(),
+        "Node's driver is missing: `make tools` fetches it"
+    );
+    for way in ["url", "variables"] {
+        let run = tenant
+            .command()
+            .env("NODE_PATH", drivers.join("usr/share/nodejs"))
+            .child(["node", "-e", CONNECT_BY_NODE, way])
+            .output();
+        run.assert_code(0).assert_quiet_stderr();
+        let out = run.out();
+        assert!(
+            out.starts_with("v-approle-") && out.ends_with(" appdb\n"),
+            "{way}: {run}"
+        );
     }
     tenant.assert_nothing_left();
 }

@@ -25,6 +25,7 @@ mod delivery;
 mod deploy;
 mod descriptors;
 mod drivers;
+mod engines;
 mod exit_codes;
 mod faults_at_start;
 mod gateways;
