@@ -27,6 +27,8 @@ pub struct Pending {
     lost: Vec<String>,
     slow: Vec<(String, String)>,
     in_flight: Vec<String>,
+    /// The token that was handed in, which has to be there still.
+    handed_in: Option<String>,
     /// Processes that have to end after a KILL.
     family: Vec<i32>,
     /// What vaultexec has said, if it has named something that it could not revoke, with good reason.
@@ -50,6 +52,7 @@ impl Pending {
             lost: Vec::new(),
             slow: Vec::new(),
             in_flight: Vec::new(),
+            handed_in: observed.handed_in.clone(),
             family: family.map_or_else(Vec::new, |sent| sent.family.clone()),
             named: observed.names_what_is_left().then(|| observed.err.clone()),
             _proxy: was_killed.then_some(proxy),
@@ -146,6 +149,7 @@ impl Soak<'_> {
             self.tell_what_is_left(pending);
         }
         self.check_the_lost(tenant, pending);
+        self.check_what_was_handed_in(tenant, pending);
         self.note_aftermath(pending);
         sweep(tenant, pending);
         true
@@ -176,6 +180,21 @@ impl Soak<'_> {
                 ));
             }
         }
+    }
+
+    /// A token that somebody has handed in is not the run's to revoke.
+    fn check_what_was_handed_in(&self, tenant: &Tenant, pending: &Pending) {
+        let Some(token) = &pending.handed_in else {
+            return;
+        };
+        let body = json!({"token": token});
+        if !is_there(tenant, "auth/token/lookup", body.clone()) {
+            self.violation(format!(
+                "run {}: the token that was handed in is gone\n{}",
+                pending.index, pending.story
+            ));
+        }
+        let _ = tenant.admin().write("auth/token/revoke", body);
     }
 
     fn note_aftermath(&self, pending: &Pending) {

@@ -1,11 +1,13 @@
 //! Carrying out a plan: the proxy, the command, the signal at its time.
 
+use super::furnished::{self, second_creds, userpass};
 use super::harm::Harm;
 use super::observed::{Exit, Observed, Sent};
-use super::plan::{End, How, Plan, When};
+use super::plan::{End, How, Login, Plan, When};
 use super::{CLIENT_TIMEOUT, KINDS, REVOKE_TIMEOUT, STOP_TIMEOUT, Soak, TOGETHER};
 use crate::support::probe_child::boot_millis;
 use crate::support::*;
+use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +21,11 @@ impl Soak<'_> {
         let log = Log::default();
         let proxy = self.proxy(plan, Arc::clone(&log));
         let until = together(plan, boot_millis() + plan.life);
-        let running = self.command(plan, &proxy, until).spawn();
+        let tenant = &self.tenants[plan.tenant];
+        let handed_in = (plan.login == Login::Token).then(|| tenant.token(json!({"ttl": "1h"})));
+        let running = self
+            .command(plan, &proxy, until, handed_in.as_deref())
+            .spawn();
         let sent = plan
             .signal
             .and_then(|(signal, when)| send(&running, signal, when, until));
@@ -40,6 +46,7 @@ impl Soak<'_> {
         let observed = Observed {
             requests: proxy.requests(),
             issued,
+            handed_in,
             applied,
             sent,
             exit,
@@ -77,7 +84,7 @@ impl Soak<'_> {
         })
     }
 
-    fn command(&self, plan: &Plan, proxy: &FaultProxy, until: u64) -> Run {
+    fn command(&self, plan: &Plan, proxy: &FaultProxy, until: u64, token: Option<&str>) -> Run {
         let tenant = &self.tenants[plan.tenant];
         let end = match plan.end {
             End::Code(code) => code.to_string(),
@@ -101,11 +108,27 @@ impl Soak<'_> {
                 words.extend(["leave", &millis]);
             }
         }
-        let run = tenant
-            .command_without_secret()
+        let mut run = tenant.command_without_secret();
+        run = match plan.login {
+            Login::AppRole => run
+                .env("VAULT_ROLE_ID", &self.role_ids[plan.tenant])
+                .env("VAULT_SECRET_ID", tenant.secret_id()),
+            Login::Userpass => run
+                .env("VAULTEXEC_AUTH_MOUNT", userpass(tenant))
+                .args(["--auth", "userpass", "--username", furnished::USER])
+                .env("VAULTEXEC_PASSWORD_FILE", self.files.password()),
+            Login::Token => run
+                .env_remove("VAULTEXEC_AUTH_MOUNT")
+                .env("VAULT_TOKEN", token.unwrap_or_default()),
+        };
+        if plan.two {
+            let two = format!("{},two={}", tenant.creds_path(), second_creds(tenant));
+            run = run.env("VAULTEXEC_CREDS", two);
+        }
+        let run = run
             .env("VAULT_ADDR", proxy.url())
-            .env("VAULT_ROLE_ID", &self.role_ids[plan.tenant])
-            .env("VAULT_SECRET_ID", tenant.secret_id())
+            .env("XDG_RUNTIME_DIR", self.files.path())
+            .args(["--handover", plan.handover, "--on-expiry", "restart"])
             .env("VAULT_CLIENT_TIMEOUT", CLIENT_TIMEOUT)
             // QUIT leaves no core.
             .limited(libc::RLIMIT_CORE, 0)

@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod carry_out;
+mod furnished;
 mod harm;
 mod kinds;
 mod observed;
@@ -14,6 +15,7 @@ mod plan;
 
 use crate::support::*;
 use aftermath::Pending;
+use furnished::{Files, SECOND_ROLE_POLICY, furnish};
 use kinds::KINDS;
 use observed::{Exit, Observed};
 use oracle::judge;
@@ -85,6 +87,8 @@ struct Soak<'a> {
     servers: &'a Servers,
     cache: CachingProxy,
     tenants: Vec<Tenant>,
+    /// Where runs put the files that they hand over; each is gone with its run.
+    files: Files,
     role_ids: Vec<String>,
     figures: Mutex<BTreeMap<String, u64>>,
     violations: Mutex<Vec<String>>,
@@ -98,8 +102,12 @@ pub fn soak(servers: &Servers, options: &Options) -> Report {
     let started = Instant::now();
     let tenants: Vec<Tenant> = KINDS
         .iter()
-        .map(|kind| Tenant::with(servers, |spec| (kind.change)(spec.secret_id_num_uses(0))))
+        .map(|kind| {
+            let spec = |spec: TenantSpec| (kind.change)(spec.secret_id_num_uses(0));
+            Tenant::with(servers, |all| spec(all).policy(SECOND_ROLE_POLICY))
+        })
         .collect();
+    tenants.iter().for_each(furnish);
     let cleans_up = cleans_up_after_kill(&tenants[0]);
     let soak = Soak {
         options,
@@ -107,6 +115,7 @@ pub fn soak(servers: &Servers, options: &Options) -> Report {
         cache: CachingProxy::start(servers),
         role_ids: tenants.iter().map(Tenant::role_id).collect(),
         tenants,
+        files: Files::new(),
         figures: Mutex::default(),
         violations: Mutex::default(),
         pending: Mutex::default(),
@@ -128,6 +137,9 @@ pub fn soak(servers: &Servers, options: &Options) -> Report {
         let _ = checker.join();
     });
     soak.check_tenants();
+    if let Some(left) = soak.files.left() {
+        soak.violation(format!("left at the end: {left}"));
+    }
     soak.count("seconds in all", started.elapsed().as_secs());
     Report {
         figures: soak.figures.into_inner().unwrap(),
@@ -224,6 +236,11 @@ impl Soak<'_> {
         }
         if plan.cached {
             self.count("runs behind a caching proxy", 1);
+        }
+        self.count(format!("login: {:?}", plan.login), 1);
+        self.count(format!("hand-over: {}", plan.handover), 1);
+        if plan.two {
+            self.count("runs with two credentials", 1);
         }
         if plan.together {
             self.count("runs that end together with others", 1);

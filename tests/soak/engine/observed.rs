@@ -31,6 +31,8 @@ pub struct Observed {
     pub requests: Vec<RequestInfo>,
     /// All that the server gave out.
     pub issued: Vec<Issued>,
+    /// The token that was handed in.
+    pub handed_in: Option<String>,
     /// The requests that met harm.
     pub applied: Vec<(RequestInfo, Harm)>,
     pub sent: Option<Sent>,

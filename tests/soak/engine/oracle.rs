@@ -6,6 +6,7 @@ use super::observed::{Exit, Observed};
 use super::plan::{End, How, Plan};
 use super::{REVOKE_TIMEOUT, STOP_TIMEOUT};
 use crate::support::{Issued, IssuedKind, RequestInfo};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// An answer on its way is waited for longer than this after a signal. One that comes later brings a role that is made for a token
@@ -112,8 +113,9 @@ fn kept_too_long(observed: &Observed) -> Vec<String> {
         .iter()
         .enumerate()
         .filter(|(index, (issued, lease_id))| {
+            let path = |issued: &Issued| &requests[issued.sequence].path;
             let mut later = leases[index + 1..].iter();
-            let next = later.find(|(issued, _)| !issued.lost);
+            let next = later.find(|(later, _)| !later.lost && path(later) == path(issued));
             next.is_some_and(|(next, _)| {
                 let by = next.at + REPLACED_WITHIN;
                 observed.ended > by && !is_given_back_by(issued, lease_id, by)
@@ -180,11 +182,23 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
 
 /// Whether harm that is final came before the first credentials that arrived, which are the start.
 fn start_failed(observed: &Observed, is_final: fn(Harm) -> bool) -> bool {
-    let first = observed
-        .issued
+    let is_creds = |request: &&RequestInfo| request.is_creds();
+    let paths: BTreeSet<&str> = observed
+        .requests
         .iter()
-        .find(|issued| matches!(issued.what, IssuedKind::Lease { .. }) && !issued.lost);
-    let first = first.map_or(usize::MAX, |issued| issued.sequence);
+        .filter(is_creds)
+        .map(|request| request.path.as_str())
+        .collect();
+    let arrived = |path: &str| {
+        let mut issued = observed.issued.iter().filter(|issued| !issued.lost);
+        let first = issued.find(|issued| {
+            matches!(issued.what, IssuedKind::Lease { .. })
+                && observed.requests[issued.sequence].path == path
+        });
+        first.map_or(usize::MAX, |issued| issued.sequence)
+    };
+    // Of several credentials all are needed.
+    let first = paths.into_iter().map(arrived).max().unwrap_or(usize::MAX);
     observed.applied.iter().any(|(request, harm)| {
         request.sequence < first && is_final(*harm) && (request.is_login() || request.is_creds())
     })

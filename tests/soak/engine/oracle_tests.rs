@@ -5,6 +5,7 @@
 
 use super::super::harm::Harm;
 use super::super::observed::Sent;
+use super::super::plan::Login;
 use super::*;
 use crate::support::RequestInfo;
 
@@ -33,6 +34,9 @@ fn plan(tenant: usize, how: How) -> Plan {
         lag: 0,
         cached: false,
         together: false,
+        login: Login::AppRole,
+        two: false,
+        handover: "env",
     }
 }
 
@@ -49,6 +53,7 @@ impl Made {
         let observed = Observed {
             requests: Vec::new(),
             issued: Vec::new(),
+            handed_in: None,
             applied: Vec::new(),
             sent: None,
             exit: Exit::Code(9),

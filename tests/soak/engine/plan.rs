@@ -3,6 +3,9 @@
 use super::harm::Harm;
 use super::kinds::KINDS;
 
+/// The only kind of tenant that a token is handed in for: its policy allows the revocation of leases.
+const TOKEN_TENANT: usize = 1;
+
 /// How the child ends by itself.
 #[derive(Clone, Debug)]
 pub enum End {
@@ -18,6 +21,15 @@ pub enum How {
     Deaf(u64),
     Leave(u64),
     Query,
+}
+
+/// How the run logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    AppRole,
+    Userpass,
+    /// With a token that somebody has handed in.
+    Token,
 }
 
 /// When the signal is sent, in milliseconds.
@@ -43,6 +55,11 @@ pub struct Plan {
     pub cached: bool,
     /// Whether it ends at the same time as others.
     pub together: bool,
+    pub login: Login,
+    /// Whether it reads another role's credentials beside the first.
+    pub two: bool,
+    /// What `--handover` says.
+    pub handover: &'static str,
 }
 
 impl Plan {
@@ -127,7 +144,15 @@ impl Plan {
         }
         let cached = rng.u8(..100) < 8;
         let together = !rotates && rng.u8(..100) < 25;
-        Self {
+        // What was drawn later than the rest leaves the rest of a seed's runs as they were.
+        let login = match rng.u8(..100) {
+            0..=14 if lag == 0 && KINDS[tenant].of_approle_alone.is_none() => Login::Userpass,
+            15..=24 if lag == 0 && KINDS[tenant].name == KINDS[TOKEN_TENANT].name => Login::Token,
+            _ => Login::AppRole,
+        };
+        let two = rng.u8(..100) < 20;
+        let handover = ["env", "env", "env", "passfile", "service"][rng.usize(..5)];
+        let mut plan = Self {
             tenant,
             life,
             end,
@@ -137,6 +162,23 @@ impl Plan {
             lag,
             cached,
             together,
+            login,
+            two,
+            handover,
+        };
+        if login == Login::Token {
+            plan.spare_the_token();
+        }
+        plan
+    }
+
+    /// With a token that is not the run's to revoke, a lease whose answer is lost is out of reach: nothing of the kind is
+    /// drawn.
+    fn spare_the_token(&mut self) {
+        self.faults
+            .retain(|(_, harm)| matches!(harm, Harm::Delay(_) | Harm::Status(412 | 429 | 500..)));
+        if let Some((_, when @ When::AfterSpawn(_))) = &mut self.signal {
+            *when = When::AfterReady(0);
         }
     }
 

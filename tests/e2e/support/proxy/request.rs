@@ -37,7 +37,8 @@ impl RequestInfo {
 
     /// A login, with whatever method.
     pub fn is_login(&self) -> bool {
-        self.path.starts_with("/v1/auth/") && self.path.ends_with("/login")
+        let names_nobody = self.path.ends_with("/login");
+        self.path.starts_with("/v1/auth/") && (names_nobody || self.path.contains("/login/"))
     }
 
     /// The read of dynamic credentials.
