@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const AUDIENCE: &str = "https://vault.example";
 
-fn enabled(issuer: &Issuer, token_ttl: &str) -> Other {
+pub fn enabled(issuer: &Issuer, token_ttl: &str) -> Other {
     let other = Other::enable("jwt");
     other.write(
         "config",
@@ -25,7 +25,7 @@ fn enabled(issuer: &Issuer, token_ttl: &str) -> Other {
     other
 }
 
-fn jwt(other: &Other, issuer: &Issuer, seconds: i64) -> String {
+pub fn jwt(other: &Other, issuer: &Issuer, seconds: i64) -> String {
     let claims = json!({"sub": "job", "aud": AUDIENCE, "n": fastrand()});
     other.tenant.remember(issuer.jwt(seconds, claims))
 }

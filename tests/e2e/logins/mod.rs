@@ -5,6 +5,7 @@ mod check;
 mod jwt;
 mod kubernetes;
 mod passwords;
+mod repeated;
 mod token;
 
 use crate::support::*;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 /// A tenant that logs in by another method, at the mount that stands where its AppRole one would: so the oracle counts its
 /// tokens too.
-struct Other {
+pub struct Other {
     tenant: Tenant,
     mount: String,
 }
