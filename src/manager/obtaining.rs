@@ -22,7 +22,8 @@ pub struct Obtaining {
     pub reads: usize,
     /// Whether one may have made a lease that nobody knows.
     pub lost: bool,
-    /// Whether that is only because an answer did not arrive.
+    /// Whether all that failed did so only because an answer did not arrive: of several reads, one that
+    /// was refused would be refused again.
     pub undelivered: bool,
     /// How often that has led to another login.
     pub losses: u32,
@@ -75,6 +76,18 @@ impl Obtaining {
         Self {
             losses: self.losses + 1,
             ..Self::new(begins_at, self.until, self.got.len())
+        }
+    }
+
+    /// One of the reads has failed.
+    pub fn fail(&mut self, error: Unobtained, undelivered: bool) {
+        match &self.error {
+            Some(_) if undelivered || !self.undelivered => {}
+            // What was refused is the reason, whatever was lost beside it.
+            _ => {
+                self.error = Some(error);
+                self.undelivered = undelivered;
+            }
         }
     }
 

@@ -211,7 +211,6 @@ impl Machine {
         };
         obtaining.reads = obtaining.reads.saturating_sub(1);
         obtaining.lost |= lost;
-        obtaining.undelivered |= undelivered;
         if obtaining.lost || obtaining.reads > 0 {
             // Of several reads under way with one token, one may still make a lease; and one that
             // was lost stays lost, whatever becomes of the others.
@@ -227,7 +226,7 @@ impl Machine {
                 obtaining.enter(index, got);
             }
             Err(error) => {
-                obtaining.error.get_or_insert(Unobtained::now(error));
+                obtaining.fail(Unobtained::now(error), undelivered);
             }
         }
         if obtaining.reads == 0 {

@@ -444,6 +444,24 @@ fn a_lost_read_is_followed_by_another_login_and_its_role_goes_with_the_old_token
 }
 
 #[test]
+fn of_several_reads_a_refusal_counts_whatever_was_lost_beside_it() {
+    for says in [[Say::Lost, Say::Sick], [Say::Sick, Say::Lost]] {
+        let mut two = rules();
+        two.paths.push("database/creds/ro".to_owned());
+        let mut world = World::with(two);
+        world.event(Event::Wanted);
+        world.log_in(Say::Yes);
+        for say in says {
+            let request = world.asked.remove(0);
+            let answer = world.make_answer(request, say);
+            world.event(Event::Answered(answer));
+        }
+        assert_eq!(world.news, ["not obtained"], "no other login helps");
+        world.nothing_is_left();
+    }
+}
+
+#[test]
 fn a_read_that_is_lost_with_the_childs_own_token_does_not_cost_the_child_its_token() {
     let mut world = World::new().started();
     world.answer(Say::Yes);

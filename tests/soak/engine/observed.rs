@@ -59,9 +59,13 @@ impl Observed {
         self.out.lines().filter(is_ready).count()
     }
 
-    /// Whether vaultexec has named something that it could not revoke.
+    /// Whether vaultexec has named something that it could not revoke. What has ended by itself is not left.
     pub fn names_what_is_left(&self) -> bool {
-        self.err.contains("could not be revoked") || self.err.contains("is not revoked yet")
+        let left = |line: &str| {
+            line.contains("could not be revoked") && !line.contains("its time was over")
+                || line.contains("is not revoked yet")
+        };
+        self.err.lines().any(left)
     }
 
     /// When it was sent KILL.

@@ -6,7 +6,7 @@ use super::observed::{Exit, Observed};
 use super::plan::{End, How, Plan};
 use super::{REVOKE_TIMEOUT, STOP_TIMEOUT};
 use crate::support::{Issued, IssuedKind, RequestInfo};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// An answer on its way is waited for longer than this after a signal. One that comes later brings a role that is made for a token
@@ -130,10 +130,10 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
         End::Code(code) => Exit::Code(code),
         End::Die(signal) => Exit::Signal(signal),
     };
-    let failed = start_failed(observed, Harm::is_final);
+    let failed = start_failed(plan, observed, Harm::is_final);
     let Some(sent) = &observed.sent else {
         let mut ends = vec![if failed { Exit::Code(125) } else { natural }];
-        if start_failed(observed, Harm::may_be_final) {
+        if start_failed(plan, observed, Harm::may_be_final) {
             ends.push(Exit::Code(125));
         }
         return ends;
@@ -181,27 +181,27 @@ fn expected(plan: &Plan, observed: &Observed) -> Vec<Exit> {
 }
 
 /// Whether harm that is final came before the first credentials that arrived, which are the start.
-fn start_failed(observed: &Observed, is_final: fn(Harm) -> bool) -> bool {
-    let is_creds = |request: &&RequestInfo| request.is_creds();
-    let paths: BTreeSet<&str> = observed
-        .requests
-        .iter()
-        .filter(is_creds)
-        .map(|request| request.path.as_str())
-        .collect();
-    let arrived = |path: &str| {
-        let mut issued = observed.issued.iter().filter(|issued| !issued.lost);
-        let first = issued.find(|issued| {
-            matches!(issued.what, IssuedKind::Lease { .. })
-                && observed.requests[issued.sequence].path == path
-        });
-        first.map_or(usize::MAX, |issued| issued.sequence)
-    };
-    // Of several credentials all are needed.
-    let first = paths.into_iter().map(arrived).max().unwrap_or(usize::MAX);
+fn start_failed(plan: &Plan, observed: &Observed, is_final: fn(Harm) -> bool) -> bool {
+    let first = first_set(plan, observed).unwrap_or(usize::MAX);
     observed.applied.iter().any(|(request, harm)| {
         request.sequence < first && is_final(*harm) && (request.is_login() || request.is_creds())
     })
+}
+
+/// The request that completed the first credentials: all that are wanted, read with one token.
+fn first_set(plan: &Plan, observed: &Observed) -> Option<usize> {
+    let mut arrived: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let issued = observed.issued.iter().filter(|issued| !issued.lost);
+    for issued in issued.filter(|issued| matches!(issued.what, IssuedKind::Lease { .. })) {
+        let request = &observed.requests[issued.sequence];
+        let with = request.header("x-vault-token").unwrap_or_default();
+        let paths = arrived.entry(with).or_default();
+        paths.insert(&request.path);
+        if paths.len() == 1 + usize::from(plan.two) {
+            return Some(issued.sequence);
+        }
+    }
+    None
 }
 
 /// What is to become of something that was given out.

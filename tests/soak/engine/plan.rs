@@ -175,8 +175,9 @@ impl Plan {
     /// With a token that is not the run's to revoke, a lease whose answer is lost is out of reach: nothing of the kind is
     /// drawn.
     fn spare_the_token(&mut self) {
-        self.faults
-            .retain(|(_, harm)| matches!(harm, Harm::Delay(_) | Harm::Status(412 | 429 | 500..)));
+        self.faults.retain(|(_, harm)| {
+            matches!(harm, Harm::Delay(_) | Harm::Status(412 | 429 | 500 | 503))
+        });
         if let Some((_, when @ When::AfterSpawn(_))) = &mut self.signal {
             *when = When::AfterReady(0);
         }
