@@ -3,12 +3,12 @@
 use crate::support::*;
 use std::path::Path;
 
-fn document(name: &str) -> String {
+pub fn document(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
 /// The code of a kind in a document.
-fn blocks(document: &str, kind: &str) -> Vec<String> {
+pub fn blocks(document: &str, kind: &str) -> Vec<String> {
     let begin = format!("```{kind}\n");
     let blocks = document.split(&begin).skip(1);
     blocks

@@ -12,16 +12,21 @@ use std::time::Duration;
 const AUDIENCE: &str = "https://vault.example";
 
 pub fn enabled(issuer: &Issuer, token_ttl: &str) -> Other {
+    enabled_for(issuer, AUDIENCE, "app", token_ttl)
+}
+
+/// A mount whose role of that name takes JWTs for that audience.
+pub fn enabled_for(issuer: &Issuer, audience: &str, name: &str, token_ttl: &str) -> Other {
     let other = Other::enable("jwt");
     other.write(
         "config",
         json!({"jwt_validation_pubkeys": [issuer.public_key()]}),
     );
     let role = json!({
-        "role_type": "jwt", "bound_audiences": [AUDIENCE], "user_claim": "sub", "token_ttl": token_ttl,
+        "role_type": "jwt", "bound_audiences": [audience], "user_claim": "sub", "token_ttl": token_ttl,
         "token_max_ttl": token_ttl, "token_policies": [other.tenant.policy()],
     });
-    other.write("role/app", role);
+    other.write(&format!("role/{name}"), role);
     other
 }
 
@@ -36,18 +41,17 @@ fn fastrand() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// GitHub's endpoint, which makes a JWT for whoever shows the job's own token.
-fn github(issuer: Issuer) -> FaultProxy {
+/// GitHub's endpoint, which makes a JWT for whoever shows the job's own token, for the audience that is asked for.
+pub fn github(issuer: Issuer) -> FaultProxy {
     FaultProxy::start("http://127.0.0.1:1", move |request| {
         if request.header("authorization") != Some("bearer of-the-job") {
             return Fault::error(401, "no");
         }
-        let query = "/token?api-version=2.0&audience=https%3A%2F%2Fvault.example";
-        let audience = if request.path == query {
-            AUDIENCE
-        } else {
-            "somebody else"
-        };
+        let asked = request
+            .path
+            .strip_prefix("/token?api-version=2.0&audience=");
+        let audience = asked.unwrap_or("nobody");
+        let audience = audience.replace("%3A", ":").replace("%2F", "/");
         let jwt = issuer.jwt(300, json!({"sub": "job", "aud": audience, "n": fastrand()}));
         Fault::body(&json!({"count": 1, "value": jwt}).to_string())
     })

@@ -11,7 +11,7 @@ use std::fs;
 const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// A cluster that knows one service account, and asks for nobody else.
-fn cluster() -> FaultProxy {
+pub fn cluster() -> FaultProxy {
     FaultProxy::start("http://127.0.0.1:1", |request| {
         assert!(
             request
@@ -25,13 +25,13 @@ fn cluster() -> FaultProxy {
     })
 }
 
-fn claims() -> serde_json::Value {
+pub fn claims() -> serde_json::Value {
     json!({"iss": "https://kubernetes.default.svc.cluster.local", "sub": "system:serviceaccount:shop:web",
         "aud": [AUDIENCE],
         "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "web", "uid": "0123"}}})
 }
 
-fn enabled(issuer: &Issuer, cluster: &FaultProxy, token_ttl: &str) -> Other {
+pub fn enabled(issuer: &Issuer, cluster: &FaultProxy, token_ttl: &str) -> Other {
     let other = Other::enable("kubernetes");
     let config = json!({"kubernetes_host": cluster.url(), "token_reviewer_jwt": issuer.jwt(3600, claims()),
         "disable_local_ca_jwt": true, "kubernetes_ca_cert": fs::read_to_string(Servers::shared().vault.tls().certificates.ca()).unwrap(),

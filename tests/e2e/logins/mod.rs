@@ -5,6 +5,7 @@ mod check;
 mod jwt;
 mod kubernetes;
 mod passwords;
+mod recipes;
 mod repeated;
 mod token;
 
