@@ -160,8 +160,11 @@ fn verdict(
         .delay(call.sent, chance)
         .max(failure.retry_after().unwrap_or_default());
     let next = match reason {
-        // A policy can allow one role's leases only by the form with the lease in the path.
-        Reason::Policy if matches!(call.form, Form::Body(_)) => Next::Now,
+        // A policy can allow one role's leases only by the form with the lease in the path. Where it is
+        // known what the policy allows, this was that form, and it is the token that is gone.
+        Reason::Policy if matches!(call.form, Form::Body(_)) && !knows_rights(ledger, target) => {
+            Next::Now
+        }
         Reason::Policy => Next::Never,
         _ if !may_pass(&failure) || is_over(ledger, target, now) => Next::Never,
         // A server that is silent may have another address that is not.
@@ -196,6 +199,12 @@ fn is_over(ledger: &Ledger, target: Target, now: Moment) -> bool {
             .lease(no)
             .is_some_and(|(session, lease)| session.end_of(lease) <= now),
     }
+}
+
+/// Whether the server has said which revocations the token's policy allows.
+fn knows_rights(ledger: &Ledger, target: Target) -> bool {
+    let session = session_of(ledger, target).and_then(|no| ledger.session(no));
+    session.is_some_and(|session| session.rights.is_some())
 }
 
 fn session_of(ledger: &Ledger, target: Target) -> Option<crate::ledger::SessionNo> {
@@ -281,5 +290,63 @@ const fn again(next: &Next) -> &'static str {
     match next {
         Next::Never => "",
         Next::Now | Next::At(_) => "; trying again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{NewLease, Rights};
+    use crate::manager::test_support::{refused, service_token};
+
+    /// Asks for all that is due until there is no more, each answered by a 403; says in which forms.
+    fn forms(rights: Option<Rights>) -> Vec<Form> {
+        let now = Moment::now();
+        let mut ledger = Ledger::default();
+        ledger.apply(Fact::LoggedIn(service_token(60)));
+        let no = ledger.sessions().first().expect("a token").no;
+        let lease = NewLease {
+            id: "database/creds/app/1".to_owned(),
+            duration: Duration::from_secs(3600),
+            renewable: true,
+            granted_at: now,
+        };
+        ledger.apply(Fact::Read(no, Some(lease)));
+        if let Some(rights) = rights {
+            ledger.apply(Fact::Rights(no, rights));
+        }
+        retire_all(&mut ledger, now + Duration::from_secs(10));
+        let mut forms = Vec::new();
+        while let Some(call) = ledger.revocations(now).0.pop() {
+            assert!(forms.len() < 10, "it goes on and on: {forms:?}");
+            forms.push(call.form.clone());
+            begin(&mut ledger, &call);
+            let result = Err(refused(403, "permission denied"));
+            enter(&mut ledger, &call, result, Backoff::SOON, now, 0.5);
+        }
+        forms
+    }
+
+    #[test]
+    fn a_token_that_is_gone_is_not_asked_with_again_and_again() {
+        let id = || "database/creds/app/1".to_owned();
+        let (body, path) = (Form::Body(id()), Form::Path(id()));
+        let any = Rights {
+            any: true,
+            below: ["database/creds/app".to_owned()].into(),
+        };
+        let below = Rights {
+            any: false,
+            ..any.clone()
+        };
+        let none = Rights::default();
+        for (rights, expected) in [
+            (None, vec![body.clone(), path.clone(), Form::Token]),
+            (Some(any), vec![body, Form::Token]),
+            (Some(below), vec![path, Form::Token]),
+            (Some(none), vec![Form::Token]),
+        ] {
+            assert_eq!(forms(rights), expected);
+        }
     }
 }
