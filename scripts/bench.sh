@@ -4,27 +4,8 @@
 set -eu -o pipefail
 . "$(dirname "$0")/lib.sh"
 . "$root/scripts/servers.sh"
-trap stop_servers EXIT
-trap 'exit 130' INT TERM HUP
+. "$root/scripts/bench-servers.sh"
 
-bash "$root/scripts/tools.sh" servers
-binary=${VAULTEXEC-}
-if [ -z "$binary" ]; then
-    sh "$root/scripts/build.sh"
-    binary=${CARGO_TARGET_DIR:-$root/target}/dist/vaultexec
-fi
-forget_callers_settings
-start_servers
-mkdir -m 0700 "$work/handover"
-run_setup "$work/handover" >/dev/null
-admin() { VAULT_ADDR=$vault_addr VAULT_TOKEN=$vault_token "$vault_cli" "$@"; }
-# The fewest calls need a policy that allows the revocation of a lease.
-printf 'path "sys/leases/revoke" { capabilities = ["update"] }\n' | admin policy write may-revoke - >/dev/null
-admin write auth/approle/role/myapp token_policies=app-policy,may-revoke secret_id_num_uses=0 >/dev/null
-VAULT_ROLE_ID=$(cat "$work/handover/role-id")
-VAULT_SECRET_ID=$(admin write -field=secret_id -f auth/approle/role/myapp/secret-id)
-export VAULT_ROLE_ID VAULT_SECRET_ID
-export VAULT_ADDR=$vault_addr VAULTEXEC_CREDS=database/creds/app-role PGHOST=127.0.0.1 PGPORT=$pg_port PGDATABASE=appdb
-
+start_bench app-policy,may-revoke
 printf 'size of the binary                 %s bytes\n' "$(stat -c %s "$binary")"
 python3 "$root/scripts/bench.py" "$binary" "${RUNS:-50}"
