@@ -5,9 +5,17 @@
 #   COPY --from=vaultexec /vaultexec /usr/local/bin/vaultexec
 #   ENTRYPOINT ["vaultexec", "--"]
 #
-# Base images are build arguments: --build-arg RUST_IMAGE=mirror.example.com/rust:1-alpine. An image that is not Alpine's
-# has to bring what `apk` adds here.
-ARG RUST_IMAGE=rust:1-alpine
+# Base images are build arguments: --build-arg RUST_IMAGE=mirror.example.com/rust:1.95.0-alpine. An image that is not
+# Alpine's has to bring what `apk` adds here.
+#
+# They are named by versions, not by digests: a digest stays with the image's weaknesses when a mended one has taken its
+# name, and nothing here renews it. Where what was built from must be known to the byte, both take name@sha256:…:
+#   docker build --build-arg RUST_IMAGE=rust:1.95.0-alpine@sha256:… --build-arg RUN_IMAGE=alpine:3.21@sha256:… .
+# `docker buildx imagetools inspect rust:1.95.0-alpine` tells the digest there is today.
+#
+# The version of Rust is the one of rust-toolchain.toml. That file is not copied into the image: there, rustup would fetch a
+# second toolchain for it, past a mirror that RUST_IMAGE names; and an image with another version shall build, too.
+ARG RUST_IMAGE=rust:1.95.0-alpine
 ARG RUN_IMAGE=alpine:3.21
 
 FROM ${RUST_IMAGE} AS build
