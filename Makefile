@@ -4,8 +4,8 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet lint scripts soak \
-	tools clean
+.PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet lint \
+	scripts deny sbom soak tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +36,7 @@ install: ## What `make build` has made, its manual page and completions; DESTDIR
 deb: build ## A Debian package of it: target/dist/vaultexec_…deb
 	@sh scripts/deb.sh
 
-dist: build ## What a release is made of, with checksums: target/dist/release
+dist: build ## What a release is made of, with the list of its crates and checksums: target/dist/release
 	@sh scripts/dist.sh
 
 check-packages: ## Install, the package and the binary in an empty root, tried out; needs `make build` before, and root
@@ -53,12 +53,19 @@ bench: ## Measure time and memory against the same HTTP calls made bare
 bench-fleet: ## Measure 1,000 wrapped commands at once, and what is left of them; RUNS=100 for fewer
 	@bash scripts/bench-fleet.sh
 
+sbom: ## What the binary is made of, as CycloneDX JSON: target/dist/vaultexec_….cdx.json
+	@bash scripts/sbom.sh
+
+deny: ## cargo-deny: licences, sources, duplicates, known weaknesses; ADVISORIES=required where those must be looked up
+	@bash scripts/deny.sh
+
 lint: ## Format, clippy and docs, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --document-private-items
 
-scripts: ## Check docker-compose.yml, the Dockerfile, the set-up script and the demo, the last two on real servers
+scripts: ## Check the crates, docker-compose.yml, the Dockerfile, the set-up script and the demo, the last two on real servers
+	@python3 scripts/check-crates.py
 	@bash scripts/check-compose.sh
 	$(CARGO) test --locked --no-run --test e2e
 	@log=$$(mktemp); VAULTEXEC=$${CARGO_TARGET_DIR:-target}/debug/vaultexec bash scripts/demo.sh >"$$log" && \

@@ -104,6 +104,10 @@ image_is_as_promised() {
     stage example | grep -qxF 'USER 65532:65532' || fail "Dockerfile: the example does not run as the user of the hand-over"
     stage vaultexec | grep -qx 'FROM scratch AS vaultexec' || fail "Dockerfile: the image of the tool is not made from scratch"
     stage build | grep -qF 'sh scripts/build.sh' || fail "Dockerfile: the binary is not the one that \`make build\` makes"
+    local rust
+    rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    grep -qx "ARG RUST_IMAGE=rust:$rust-alpine" Dockerfile || fail "Dockerfile: RUST_IMAGE is not rust-toolchain.toml's version, $rust"
+    grep -qF "RUST_IMAGE:-rust:$rust-alpine}" docker-compose.yml || fail "docker-compose.yml: RUST_IMAGE is not rust-toolchain.toml's version, $rust"
     ok "the Dockerfile has the promised stages and entry point"
 }
 

@@ -62,7 +62,9 @@ sh scripts/dist.sh >/dev/null
 (cd "$dist/release" && sha256sum --quiet -c "SHA256SUMS-$(uname -m)") || fail "the release's checksums"
 tar -xzf "$dist"/release/*.tar.gz -C "$scratch"
 "$scratch"/vaultexec-*/bin/vaultexec --version | grep -q '^vaultexec ' || fail "the archive's program does not run"
-ok "make dist: an archive, a package, and their checksums"
+bash scripts/check-sbom.sh
+must cmp "$dist"/*.cdx.json "$dist"/release/*.cdx.json
+ok "make dist: an archive, a package, the list of crates, and their checksums"
 
 # --- alone in an empty root ----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a release is made of, in target/dist/release: an archive, a Debian package where dpkg-deb is there, and their
-# checksums. `make dist`.
+# What a release is made of, in target/dist/release: an archive, a Debian package where dpkg-deb is there, the list of what
+# the binary is made of, and their checksums. `make dist`.
 set -eu
 cd "$(dirname "$0")/.."
 dist=${CARGO_TARGET_DIR:-target}/dist
@@ -21,7 +21,7 @@ if command -v dpkg-deb >/dev/null; then
     sh scripts/deb.sh
     cp "$dist/vaultexec_${version}_$(dpkg --print-architecture).deb" "$release/"
 fi
-# A list of what it is built of, where one was made.
-for list in "$dist"/*.cdx.json; do [ ! -f "$list" ] || cp "$list" "$release/"; done
+bash scripts/sbom.sh >/dev/null
+cp "$dist"/*.cdx.json "$release/"
 # With the architecture, so that those of several machines can stand side by side.
-(cd "$release" && sha256sum -- *.tar.gz $(ls -- *.deb *.cdx.json 2>/dev/null) >"SHA256SUMS-$(uname -m)" && cat "SHA256SUMS-$(uname -m)")
+(cd "$release" && sha256sum -- *.tar.gz *.cdx.json $(ls -- *.deb 2>/dev/null) >"SHA256SUMS-$(uname -m)" && cat "SHA256SUMS-$(uname -m)")
