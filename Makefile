@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
-.PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet lint \
+.PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet compare lint \
 	scripts deny sbom soak tools clean
 
 help: ## This list
@@ -52,6 +52,9 @@ bench: ## Measure time and memory against the same HTTP calls made bare
 
 bench-fleet: ## Measure 1,000 wrapped commands at once, and what is left of them; RUNS=100 for fewer
 	@bash scripts/bench-fleet.sh
+
+compare: ## Measure vaultexec beside `bao agent` and a script around `bao`: time, memory, what is left, signals; RUNS=10
+	@bash scripts/compare.sh
 
 sbom: ## What the binary is made of, as CycloneDX JSON: target/dist/vaultexec_….cdx.json
 	@bash scripts/sbom.sh

@@ -30,7 +30,7 @@ posix_shell() {
 
 scripts_parse() {
     local script
-    for script in scripts/*.sh .ci/run; do
+    for script in scripts/*.sh scripts/compare/*.sh .ci/run; do
         bash -n "$script"
     done
     $SETUP_SHELL -n scripts/setup.sh
