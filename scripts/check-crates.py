@@ -28,15 +28,20 @@ def tree(*options):
 
 
 def sources():
-    """cargo's own registry is told by its name in the lock file, as everybody's lock file has it."""
+    """One registry for all, no repository and no folder; that it is cargo's own, `make deny` says."""
+    registries = set()
     for package in read("Cargo.lock").split("[[package]]")[1:]:
         field = dict(re.findall(r'^(\w+) = "(.*)"$', package, re.MULTILINE))
         if field["name"] == "vaultexec":
             continue
-        if not field.get("source", "").endswith("/rust-lang/crates.io-index"):
-            yield f"{field['name']} comes from {field.get('source', 'a folder')}"
+        source = field.get("source", "a folder")
+        registries.add(source)
+        if not source.startswith("registry+"):
+            yield f"{field['name']} comes from {source}"
         if "checksum" not in field:
             yield f"{field['name']} has no checksum in Cargo.lock"
+    if len(registries) > 1:
+        yield f"crates come from {len(registries)} places: {', '.join(sorted(registries))}"
 
 
 def duplicates():
