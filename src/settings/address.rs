@@ -45,6 +45,12 @@ fn parse_address(text: &str) -> Result<Address, String> {
             "it has no scheme: https://{host}, or http://{host} where the server has no TLS"
         ));
     }
+    if !text.is_ascii() {
+        return Err(
+            "there is a character in it that is not ASCII: the name of such a host is written xn--…"
+                .to_owned(),
+        );
+    }
     let mut url =
         Url::parse(text).map_err(|error| format!("it is not a URL, {EXAMPLE}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {

@@ -181,6 +181,7 @@ fn a_wrong_variable_is_named_with_what_would_be_right() {
 fn a_wrong_flag_is_named_as_the_flag() {
     for (flag, value, needle) in [
         ("--address", "http://", "it is not a URL"),
+        ("--address", "http://b\u{fc}cher.example", "written xn--"),
         ("--address", "nonsense", "https://nonsense"),
         ("--address", "", "empty"),
         ("--ca-cert", "/nowhere", "cannot read"),
