@@ -105,6 +105,7 @@ impl<'a> Command<'a> {
         Ok(Some(Box::pin(trial::all(
             psql,
             logins,
+            self.config.child_environment.clone(),
             self.config.start_timeout,
         ))))
     }

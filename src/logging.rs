@@ -151,6 +151,11 @@ fn json(level: Level, message: &str, fields: Fields, now: SystemTime) -> String 
     for (name, value) in fields.0 {
         object.insert(name, value.into());
     }
+    json_line(object)
+}
+
+/// An object on a line of its own, with everything escaped that a terminal would obey.
+pub fn json_line(object: serde_json::Map<String, serde_json::Value>) -> String {
     let line = serde_json::Value::Object(object).to_string();
     let mut line: String = line.chars().map(json_escape).collect();
     line.push('\n');

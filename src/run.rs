@@ -17,7 +17,7 @@ use crate::exit::{self, Exit};
 use crate::handover::Folder;
 use crate::ledger::{Ledger, Left};
 use crate::logging::Logging;
-use crate::login::{self, Login, Secret};
+use crate::login::{Login, Secret};
 use crate::manager::{Manager, Rules as ManagerRules, wording};
 use crate::render::environment::is_secret;
 use crate::render::recipe::Handover;
@@ -134,9 +134,6 @@ async fn obtain_run_and_clean_up(
 /// heard meanwhile, which as PID 1 would otherwise have no effect at all.
 async fn read_secrets(config: &Config, signals: &mut Signals) -> Result<Login, Error> {
     let again = config.on_expiry.replaces();
-    if config.strict_permissions {
-        login::refuse_weak_permissions();
-    }
     let settings = &config.auth;
     let typed = match settings.question() {
         Some(question) => Some(ask(&question, signals).await?),

@@ -42,20 +42,31 @@ pub fn find_psql(environment: &dyn Environment) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// When one has not succeeded by then: which, and the last words of `psql`.
-pub async fn all(psql: PathBuf, logins: Vec<Login>, within: Duration) -> Result<(), Error> {
+pub async fn all(
+    psql: PathBuf,
+    logins: Vec<Login>,
+    rules: Rules,
+    within: Duration,
+) -> Result<(), Error> {
     let until = Moment::now() + within;
     for login in &logins {
-        one(&psql, login, until, within).await?;
+        one(&psql, login, &rules, until, within).await?;
     }
     Ok(())
 }
 
-async fn one(psql: &Path, login: &Login, until: Moment, within: Duration) -> Result<(), Error> {
+async fn one(
+    psql: &Path,
+    login: &Login,
+    rules: &Rules,
+    until: Moment,
+    within: Duration,
+) -> Result<(), Error> {
     let mut failures = 0;
     let mut words = "it has not answered".to_owned();
     loop {
         let left = until.since(Moment::now());
-        match tokio::time::timeout(left, once(psql, login)).await {
+        match tokio::time::timeout(left, once(psql, login, rules)).await {
             Ok(Ok(())) => {
                 log::info!(event = "login_tried", path = login.path.as_str(); "the database lets the credentials from {} in", login.path);
                 return Ok(());
@@ -74,12 +85,12 @@ async fn one(psql: &Path, login: &Login, until: Moment, within: Duration) -> Res
 }
 
 /// Logs in once, or says why that cannot be done.
-async fn once(psql: &Path, login: &Login) -> Result<(), String> {
+async fn once(psql: &Path, login: &Login, rules: &Rules) -> Result<(), String> {
     let password = aside::file_in_memory(login.password_file.expose().as_bytes());
     let password: OwnedFd = password.map_err(|error| error.to_string())?;
-    let mut drop = login.drop.clone();
-    drop.push("PGPASSWORD");
-    let mut variables = environment::build(Inherited.all(), &Rules::default(), &drop, &login.set);
+    let mut variables = environment::build(Inherited.all(), rules, &login.drop, &login.set);
+    // Kept for the command or not, they would count before ours.
+    variables.retain(|(name, _)| name != "PGPASSWORD" && name != "PGPASSFILE");
     variables.push(("PGPASSFILE".into(), "/proc/self/fd/0".into()));
     if !variables
         .iter()

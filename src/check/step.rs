@@ -2,12 +2,13 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::colour::{self, Colour};
 use crate::environment::Inherited;
 use crate::error::Error;
-use crate::logging::{Format, escape};
+use crate::logging::{Format, escape, json_line};
+use crate::redaction::redact;
 
 /// What was looked at; the field `step` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,16 @@ impl Step {
         Self { hint, ..self }
     }
 
+    /// Without what a server may have repeated of the secrets of another call.
+    fn redacted(&self) -> Self {
+        Self {
+            message: redact(&self.message),
+            hint: self.hint.as_deref().map(redact),
+            policy: self.policy.iter().map(|line| redact(line)).collect(),
+            ..*self
+        }
+    }
+
     /// A mark and the message, with what to do below.
     fn text(&self, colour: bool) -> String {
         let (mark, paint, _) = self.finding.mark();
@@ -137,7 +148,7 @@ impl Step {
         if !self.policy.is_empty() {
             object.insert("policy".to_owned(), self.policy.clone().into());
         }
-        format!("{}\n", Value::Object(object))
+        json_line(object)
     }
 }
 
@@ -166,6 +177,7 @@ impl Report {
     /// Prints a step.
     pub fn say(&mut self, step: &Step) {
         self.bad += usize::from(step.finding == Finding::Bad);
+        let step = step.redacted();
         let text = match self.format {
             Format::Text => step.text(self.colour),
             Format::Json => step.json(),
@@ -253,7 +265,7 @@ mod tests {
     fn json_is_one_object_a_line() {
         let line = step().json();
         assert_eq!(line.matches('\n').count(), 1);
-        let object: Value = serde_json::from_str(&line).expect("an object");
+        let object: serde_json::Value = serde_json::from_str(&line).expect("an object");
         assert_eq!(object["step"], "policy");
         assert_eq!(object["result"], "failed");
         assert_eq!(object["policy"][0], "path \"a\" {}");

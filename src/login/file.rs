@@ -4,7 +4,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,8 @@ pub fn open_secret(path: &Path) -> io::Result<Result<File, String>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let identity = (metadata.dev(), metadata.ino());
-    let weakness = if metadata.is_file() {
+    // A pipe with a name is whoever's may open it; one without has the mode and owner of its maker's.
+    let weakness = if metadata.is_file() || metadata.file_type().is_fifo() {
         weakness(path, &metadata)
     } else {
         None
@@ -66,7 +67,7 @@ fn read_at(path: &Path) -> Option<(u64, u64)> {
     found.map(|(_, identity)| *identity)
 }
 
-/// What others may do with a regular file, in words.
+/// What others may do with a file, in words.
 fn weakness(path: &Path, metadata: &Metadata) -> Option<String> {
     let facts = Facts {
         owner: metadata.uid(),

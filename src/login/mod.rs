@@ -22,7 +22,7 @@ mod wrapping;
 pub use approle::AppRole;
 pub use cert::Cert;
 pub use creation_path::CreationPath;
-pub use file::refuse_weak_permissions;
+pub use file::{open_secret, refuse_weak_permissions};
 pub use github::{BEARER, GitHubSettings, URL};
 pub use jwt::{JwtLogin, JwtMethod, JwtSettings, JwtSource};
 pub use outlook::{CannotRepeat, Outlook};

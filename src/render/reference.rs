@@ -60,7 +60,9 @@ impl Reference {
         let path = path.strip_prefix('/').unwrap_or(path);
         let is_segment = |segment: &str| {
             let is_sound = |character: char| {
-                !character.is_control() && !matches!(character, ' ' | '?' | '%' | '\\')
+                !character.is_control()
+                    && !character.is_whitespace()
+                    && !matches!(character, '?' | '%' | '\\')
             };
             !matches!(segment, "" | "." | "..") && segment.chars().all(is_sound)
         };

@@ -81,9 +81,11 @@ pub fn api_path(text: &str) -> Result<String, String> {
     let path = path.strip_prefix("v1/").unwrap_or(path);
     let sound = !path.is_empty()
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !path
-            .chars()
-            .any(|character| character.is_control() || matches!(character, '?' | '#' | '\\' | '%'));
+        && !path.chars().any(|character| {
+            character.is_control()
+                || character.is_whitespace()
+                || matches!(character, '?' | '#' | '\\' | '%')
+        });
     if sound {
         Ok(path.to_owned())
     } else {

@@ -15,6 +15,7 @@ use super::table::{
 use super::{credentials, forms};
 use crate::error::Problem;
 use crate::logging::{Format, Logging};
+use crate::login;
 use crate::render::environment as child_environment;
 use crate::render::recipe::{Handover, Recipe};
 use crate::supervise::OnExpiry;
@@ -24,6 +25,10 @@ use crate::supervise::OnExpiry;
 /// # Errors
 /// Everything that is wrong or missing.
 pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Problem>> {
+    if lookup.switch(&STRICT_PERMISSIONS) {
+        // Before the first file with a secret is read.
+        login::refuse_weak_permissions();
+    }
     let start_timeout = lookup.duration(&START_TIMEOUT).unwrap_or_default();
     logging(&lookup);
     super::check::check(&lookup);
@@ -37,7 +42,6 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
     let kill_after = lookup.duration(&KILL_AFTER);
     let revoke_timeout = lookup.duration(&REVOKE_TIMEOUT).unwrap_or_default();
     let revoke = !lookup.switch(&NO_REVOKE);
-    let strict_permissions = lookup.switch(&STRICT_PERMISSIONS);
     let strict_revoke = lookup.switch(&STRICT_REVOKE);
     if strict_revoke && !revoke {
         lookup.wrong(
@@ -75,7 +79,6 @@ pub fn gather(lookup: Lookup<'_>, at_terminal: bool) -> Result<Config, Vec<Probl
             revoke_timeout,
             revoke,
             strict_revoke,
-            strict_permissions,
         }),
         _ => Err(problems),
     }

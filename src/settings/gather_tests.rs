@@ -31,7 +31,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
 
 /// A row, a value, and what the configuration then says that it does not say otherwise; a problem, where
 /// a sound value would take more than this.
-const EFFECTS: [(&Setting, &str, &str); 48] = [
+const EFFECTS: [(&Setting, &str, &str); 47] = [
     (&table::ADDRESS, "unix:///s", "addresses: [Unix(\"/s\")]"),
     (
         &table::NAMESPACE,
@@ -130,12 +130,13 @@ const EFFECTS: [(&Setting, &str, &str); 48] = [
     (&table::REVOKE_TIMEOUT, "7", "revoke_timeout: 7s"),
     (&table::NO_REVOKE, "T", " revoke: false"),
     (&table::STRICT_REVOKE, "True", "strict_revoke: true"),
-    (&table::STRICT_PERMISSIONS, "1", "strict_permissions: true"),
     (&table::LOG_FORMAT, "json", "format: Json"),
 ];
 
 /// What has a test of its own.
-const OTHERS: [&Setting; 11] = [
+const OTHERS: [&Setting; 12] = [
+    // For the whole process.
+    &table::STRICT_PERMISSIONS,
     &table::NO_PROXY,
     &table::LOG_LEVEL,
     &table::CONFIG,

@@ -75,6 +75,4 @@ pub struct Config {
     pub revoke: bool,
     /// Whether a revocation that failed makes a success a failure.
     pub strict_revoke: bool,
-    /// Whether a secret's file that others may read or write is refused.
-    pub strict_permissions: bool,
 }

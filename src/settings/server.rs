@@ -13,6 +13,7 @@ use super::table::{
     MAX_RETRIES, NAMESPACE, TLS_SERVER_NAME, TLS_SKIP_VERIFY,
 };
 use crate::error::cannot_read;
+use crate::login;
 use crate::sensitive::Sensitive;
 use crate::vault::{Identity, Settings, TlsSettings, certificates, check_identity};
 
@@ -76,7 +77,7 @@ fn identity(lookup: &Lookup<'_>) -> Option<Identity> {
         lookup.wrong(CLIENT_CERT.to_string(), message);
     }
     let certificate = certificate.and_then(|value| checked(read(&value, lookup)?, &value, lookup));
-    let key = key.and_then(|value| Some((Sensitive::new(read(&value, lookup)?), value)));
+    let key = key.and_then(|value| Some((Sensitive::new(read_key(&value, lookup)?), value)));
     let (certificate, (key, keys)) = (certificate?, key?);
     let identity = Identity { certificate, key };
     if let Err(message) = check_identity(&identity) {
@@ -99,13 +100,29 @@ fn read(value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
     readable(read_bounded(Path::new(&value.text)), value, lookup)
 }
 
-/// A file of any kind, a pipe too, which may turn out to be endless.
+/// A key is a secret, and that of a login by certificate is all there is to it.
+fn read_key(value: &Value, lookup: &Lookup<'_>) -> Option<Vec<u8>> {
+    let opened = login::open_secret(Path::new(&value.text));
+    let file = match opened {
+        Ok(Err(refused)) => {
+            lookup.wrong(&value.name, refused);
+            return None;
+        }
+        Ok(Ok(file)) => Ok(file),
+        Err(error) => Err(error),
+    };
+    readable(file.and_then(bounded), value, lookup)
+}
+
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    bounded(File::open(path)?)
+}
+
+/// A file of any kind, a pipe too, which may turn out to be endless.
+fn bounded(file: File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let longest = LONGEST_PEM;
-    File::open(path)?
-        .take(longest + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(longest + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= longest) {
         return Ok(bytes);
     }

@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{getpid, getppid};
 use tokio::net::unix::pipe;
 
 use super::pidfd::{Pidfd, signal_child};
@@ -41,7 +43,7 @@ pub fn file_in_memory(contents: &[u8]) -> io::Result<OwnedFd> {
 
 /// Runs a program with nothing but these arguments, variables and standard input, until it has closed
 /// its output. Its exit code is not waited for: as PID 1 whoever watches the child may have taken it.
-/// It is killed when this is dropped.
+/// It is killed when this is dropped, and when this process dies.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -51,7 +53,21 @@ pub async fn run(
     environment: Vec<(OsString, OsString)>,
     input: OwnedFd,
 ) -> io::Result<Said> {
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    let vaultexec = getpid();
+    // SAFETY: it makes two system calls on numbers, and touches nothing of this process's.
+    unsafe {
+        command.pre_exec(move || {
+            // It holds a password, and must not outlive whoever would kill it.
+            Errno::result(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            if getppid() == vaultexec {
+                Ok(())
+            } else {
+                Err(Errno::ESRCH.into())
+            }
+        });
+    }
+    let mut child = command
         .args(arguments)
         .env_clear()
         .envs(environment)

@@ -1,20 +1,21 @@
 //! What is read: a path, and behind it, as after `vault write`, the fields that an engine wants to be
 //! sent, as in `pki/issue/web common_name=app.example.com`. It stays one text, which is what messages
-//! show, and by which the same thing is known to be the same.
+//! show, and by which the same thing is known to be the same. A path holds no white space, and what
+//! stands behind it begins with a space: the settings see to both.
 
 use serde_json::{Map, Value};
 
 /// The path, which a policy names and a lease begins with.
 #[must_use]
 pub fn path(asked: &str) -> &str {
-    asked.split_whitespace().next().unwrap_or(asked)
+    asked.split(' ').next().unwrap_or(asked)
 }
 
 /// What is sent to the path; nothing where it is only read.
 #[must_use]
 pub fn sent(asked: &str) -> Option<Value> {
     let mut fields = Map::new();
-    for (name, value) in asked.split_whitespace().skip(1).filter_map(field) {
+    for (name, value) in asked.split(' ').skip(1).filter_map(field) {
         fields.insert(name.to_owned(), value.into());
     }
     (!fields.is_empty()).then_some(Value::Object(fields))
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn fields_behind_the_path_are_sent() {
-        let asked = "pki/issue/web  common_name=a.b ip_sans=1.2.3.4,::1 x=a=b";
+        let asked = "pki/issue/web common_name=a.b ip_sans=1.2.3.4,::1 x=a=b";
         assert_eq!(path(asked), "pki/issue/web");
         assert_eq!(capability(asked), "update");
         let fields = json!({"common_name": "a.b", "ip_sans": "1.2.3.4,::1", "x": "a=b"});

@@ -68,6 +68,10 @@ impl Redirects {
         let Ok(mut url) = asked.join(location) else {
             return refused("its target is not a URL");
         };
+        // A standby sends the request on as it is; whatever else stands at that host is not the API.
+        if call_of(&url) != call_of(asked) {
+            return refused("its target is another call than the one that was made");
+        }
         if endpoint.is_socket {
             // The socket is dialled again, wherever the server believes itself to be.
             let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
@@ -95,6 +99,12 @@ impl Redirects {
     fn is_given(&self, url: &Url) -> bool {
         self.given.iter().any(|given| is_same_server(given, url))
     }
+}
+
+/// The call below `/v1/`, with its query: the path before it is the host's or a gateway's own.
+fn call_of(url: &Url) -> (Option<&str>, Option<&str>) {
+    let call = url.path().split_once("/v1/").map(|(_, call)| call);
+    (call, url.query())
 }
 
 fn is_same_server(one: &Url, other: &Url) -> bool {

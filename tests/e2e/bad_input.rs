@@ -188,6 +188,8 @@ fn a_wrong_flag_is_named_as_the_flag() {
         ("--auth", "token2", "approle"),
         ("--creds", "", "empty"),
         ("--creds", "a?b", "is not a path of the API"),
+        ("--creds", "kv/my app", "is not a path of the API"),
+        ("--creds", "kv/app\u{a0}pw=evil", "is not a path of the API"),
         ("--start-timeout", "soon", "such as 30s"),
         ("--log-level", "loud", "none of"),
         ("--on-expiry", "no", "none of"),

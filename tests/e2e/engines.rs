@@ -168,6 +168,19 @@ fn a_certificate_is_issued_for_the_run_and_revoked_with_its_lease() {
 fn what_is_sent_is_checked_and_the_policy_line_for_it_is_an_update() {
     let tenant = Tenant::new(Servers::shared());
     let run = |creds: &str| tenant.command().env("VAULTEXEC_CREDS", creds);
+    // A reference is read, whatever blanks it is made of.
+    for blank in [' ', '\u{a0}', '\u{3000}', '\t'] {
+        let reference = format!("vault:kv/app{blank}pw=evil#pw");
+        let refused = tenant
+            .command()
+            .env("REFERRING", reference)
+            .arg("--resolve-env");
+        refused
+            .child(["true"])
+            .output()
+            .assert_code(125)
+            .stderr_contains("REFERRING: what stands before the # of a reference is no path");
+    }
     run("pki/issue/web common_name=a b")
         .child(["true"])
         .output()

@@ -386,6 +386,22 @@ fn a_standbys_redirect_is_followed_once_with_method_body_and_token() {
 }
 
 #[test]
+fn a_redirect_to_anything_but_the_call_that_was_made_is_refused() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let other = FaultProxy::start(&servers.vault.url(), |_| Fault::error(404, "no"));
+    for path in ["/some/internal/admin?x=1", "/v1/sys/tools/hash", "/"] {
+        let target = format!("{}{path}", other.url());
+        let here = RequestInfo::is_login;
+        let proxy = harm(servers, here, Fault::Redirect(target));
+        let run = tenant.through(&proxy).child(SAY).output();
+        assert_refused(&run, &proxy, &tenant);
+        run.stderr_contains("redirect refused: its target is another call");
+    }
+    assert_eq!(other.requests().len(), 0, "the secret id went there");
+}
+
+#[test]
 fn redirects_in_a_circle_or_where_they_are_forbidden_are_refused() {
     let servers = Servers::shared();
     let tenant = Tenant::new(servers);

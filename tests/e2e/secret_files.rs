@@ -47,6 +47,34 @@ fn assert_refused(run: Run, words: &str) {
 }
 
 #[test]
+fn a_pipe_with_a_name_that_others_may_open_is_no_better_than_a_file() {
+    let tenant = Tenant::new(Servers::shared());
+    let folder = Folder::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    fs::set_permissions(&pipe, fs::Permissions::from_mode(0o666)).unwrap();
+    let (secret_id, path) = (tenant.secret_id(), pipe.clone());
+    let writer = std::thread::spawn(move || fs::write(path, secret_id));
+    assert_refused(reading(&tenant, &pipe), "others may write it (mode 0666)");
+    // Whether it was opened is all that the writer knows.
+    let _written = writer.join().unwrap();
+    // Of a shell's <(…) nobody else knows.
+    let script = "vaultexec=$0; exec \"$vaultexec\" --strict-permissions --secret-id-file <(printf %s \"$SECRET\") -- echo ran";
+    let run = tenant.command_without_secret();
+    let mut shell = Run::of("bash").args(["-c", script]).arg(Run::binary());
+    for (name, value) in run.environment() {
+        shell = shell.env(name, value);
+    }
+    let run = shell
+        .env("VAULT_ROLE_ID", tenant.role_id())
+        .env("SECRET", tenant.secret_id())
+        .output();
+    run.assert_code(0).stdout_is("ran\n").assert_quiet_stderr();
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn a_file_that_others_may_read_or_write_is_warned_of_and_refused_if_told_so() {
     let tenant = Tenant::new(Servers::shared());
     let folder = Folder::new().unwrap();

@@ -374,7 +374,7 @@ fn a_redirect_never_leads_off_a_socket() {
     let servers = Servers::shared();
     let (tenant, folder) = (Tenant::new(servers), Folder::new().unwrap());
     let elsewhere = pass(servers);
-    let target = format!("{}/v1/auth/elsewhere/login", elsewhere.url());
+    let target = format!("{}/elsewhere{}", elsewhere.url(), tenant.login_path());
     let socket = folder.path().join("socket");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
@@ -382,7 +382,7 @@ fn a_redirect_never_leads_off_a_socket() {
             let mut stream = std::io::BufReader::new(stream.unwrap());
             while let Ok(Some(head)) = http::read_head(&mut stream) {
                 http::read_body(&mut stream, &head).unwrap();
-                let answer = if head.first_line.contains("/elsewhere/") {
+                let answer = if head.first_line.contains(" /elsewhere/") {
                     let body = "{\"errors\":[\"dialled again\"]}";
                     format!(
                         "HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}",

@@ -2,6 +2,7 @@
 
 use crate::support::folder::Folder;
 use crate::support::{signals, *};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -97,6 +98,55 @@ fn one_that_does_not_answer_is_given_up_and_a_signal_ends_the_wait() {
     interrupted.wait_for_stderr("waiting for the database");
     interrupted.signal(libc::SIGTERM);
     interrupted.wait().assert_killed_by(libc::SIGTERM);
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn what_tries_it_dies_with_vaultexec() {
+    let tenant = Tenant::new(Servers::shared());
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port().to_string();
+    let run = tenant.command().env("PGPORT", port).arg("--wait-login");
+    let run = run.child(["true"]).spawn();
+    let psql = run.wait_for_child("psql");
+    run.signal(libc::SIGKILL);
+    let gone = poll_until(Duration::from_secs(60), || {
+        matches!(procfs::state(psql), None | Some('Z')).then_some(())
+    });
+    assert!(gone.is_some(), "psql goes on with the password");
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn what_tries_it_has_no_variable_that_the_command_does_not_get_and_no_password() {
+    let tenant = Tenant::new(Servers::shared());
+    let folder = Folder::new().unwrap();
+    let psql = folder.path().join("psql");
+    let script =
+        "#!/bin/sh\nenv >\"${0%/*}/seen\"; cat /proc/self/fd/0 >\"${0%/*}/file\"; echo 1\n";
+    std::fs::write(&psql, script).unwrap();
+    std::fs::set_permissions(&psql, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = tenant
+        .command()
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .env("SOMEBODYS", "secret")
+        .env("PGPASSWORD", "of-another")
+        .args([
+            "--clear-env",
+            "--keep-env",
+            "PGPASSWORD,KEPT*",
+            "--wait-login",
+        ])
+        .child(["/bin/sh", "-c", "printf %s \"$PGPASSWORD\""])
+        .may_print_secrets()
+        .output();
+    run.assert_code(0);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (seen, file) = (read("seen"), read("file"));
+    assert!(seen.contains("PGUSER=v-approle-") && file.starts_with("*:*:*:v-approle-"));
+    for absent in ["SOMEBODYS", "PGPASSWORD", "VAULT_SECRET_ID", &run.out()] {
+        assert!(!seen.contains(absent), "{absent}: {seen}");
+    }
     tenant.assert_nothing_left();
 }
 

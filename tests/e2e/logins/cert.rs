@@ -4,6 +4,7 @@ use super::{Other, assert_works};
 use crate::support::*;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 fn enabled() -> Other {
     let other = Other::enable("cert");
@@ -48,6 +49,26 @@ fn a_certificate_that_no_role_takes_is_told_with_what_may_be_wrong() {
             .stdout_is("")
             .stderr_contains("is there a role that takes this certificate");
     }
+    other.tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_key_that_others_may_read_is_told_and_refused_where_that_is_wanted() {
+    let other = enabled();
+    let tls = Servers::shared().vault.tls();
+    let folder = folder::Folder::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let key = folder.path().join("key");
+    fs::copy(tls.certificates.client_key(), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o666)).unwrap();
+    let run = || command(&other, tls.good()).env("VAULT_CLIENT_KEY", &key);
+    let told = run().child(["true"]).output();
+    told.assert_code(0).stderr_contains("others may write it");
+    let refused = run().arg("--strict-permissions").child(["true"]).output();
+    refused
+        .assert_code(125)
+        .stderr_contains("VAULT_CLIENT_KEY")
+        .stderr_contains("(--strict-permissions)");
     other.tenant.assert_nothing_left();
 }
 

@@ -33,22 +33,35 @@ fn forms(secret: &str) -> Vec<String> {
     [vec![secret.to_owned(), hex, upper, json], encoded.to_vec()].concat()
 }
 
+/// A proxy that answers that call by everything it knows.
+fn repeating(call: usize, status: u16) -> Arc<OnceLock<FaultProxy>> {
+    let cell: Arc<OnceLock<FaultProxy>> = Arc::default();
+    let known = Arc::clone(&cell);
+    let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
+        let Some(proxy) = known.get().filter(|_| request.sequence == call) else {
+            return Fault::Pass;
+        };
+        let said = everything(request, proxy);
+        let body = json!({"errors": [said], "warnings": [said], "data": {"x": said}});
+        Fault::Status(status, Vec::new(), body.to_string())
+    });
+    cell.get_or_init(|| proxy);
+    cell
+}
+
+/// Its own output is looked through for what the tenant knows; this is what the server has made.
+fn assert_no_secret(run: &Finished, proxy: &FaultProxy) {
+    let made: Vec<String> = proxy.secrets().iter().flat_map(|one| forms(one)).collect();
+    run.assert_no_secret(&made);
+}
+
 /// Runs it once for each call and each answer that repeats everything, and looks at what was written.
 fn assert_kept(tenant: &Tenant, command: impl Fn() -> Run) {
     for call in 0..CALLS {
         // A policy's refusal, words with a success that is none, and an outage, which is tried again.
         for (status, format) in [(403, "text"), (200, "json"), (500, "json"), (400, "text")] {
-            let cell: Arc<OnceLock<FaultProxy>> = Arc::default();
-            let known = Arc::clone(&cell);
-            let proxy = FaultProxy::start(&Servers::shared().vault.url(), move |request| {
-                let Some(proxy) = known.get().filter(|_| request.sequence == call) else {
-                    return Fault::Pass;
-                };
-                let said = everything(request, proxy);
-                let body = json!({"errors": [said], "warnings": [said], "data": {"x": said}});
-                Fault::Status(status, Vec::new(), body.to_string())
-            });
-            let proxy = cell.get_or_init(|| proxy);
+            let cell = repeating(call, status);
+            let proxy = cell.get().unwrap();
             let run = command()
                 .env("VAULT_ADDR", proxy.url())
                 .args(["-vvv", "--log-format", format])
@@ -56,12 +69,38 @@ fn assert_kept(tenant: &Tenant, command: impl Fn() -> Run) {
                 .child(["true"])
                 .output();
             assert!(run.code().is_some(), "{call} {status}: {run}");
-            // Its own output is looked through for what the tenant knows; this is what the server has made.
-            let made: Vec<String> = proxy.secrets().iter().flat_map(|one| forms(one)).collect();
-            run.assert_no_secret(&made);
+            assert_no_secret(&run, proxy);
             tenant.sweep();
         }
     }
+}
+
+#[test]
+fn by_check_too_whose_lines_hold_nothing_that_a_terminal_would_obey() {
+    let tenant = Tenant::new(Servers::shared());
+    for call in 0..CALLS {
+        for (status, format) in [(403, "text"), (400, "json")] {
+            let cell = repeating(call, status);
+            let proxy = cell.get().unwrap();
+            let run = tenant
+                .command()
+                .env("VAULT_ADDR", proxy.url())
+                .args(["check", "--start-timeout", "2s", "--format", format])
+                .output();
+            assert!(run.code().is_some(), "{call} {status}: {run}");
+            assert_no_secret(&run, proxy);
+            tenant.sweep();
+        }
+    }
+    let says = Fault::error(403, "a\u{9b}b\u{202e}c");
+    let proxy = harm(Servers::shared(), RequestInfo::is_login, says);
+    for format in ["text", "json"] {
+        let run = tenant.command().env("VAULT_ADDR", proxy.url());
+        let run = run.args(["check", "--format", format]).output();
+        run.assert_code(125);
+        assert!(!run.out().contains(['\u{9b}', '\u{202e}']), "{run}");
+    }
+    tenant.assert_nothing_left();
 }
 
 #[test]

@@ -101,7 +101,8 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, issuer)?;
         fs::write(self.folder.join(format!("{name}.pem")), certificate.pem())?;
-        fs::write(self.folder.join(format!("{name}.key")), key.serialize_pem())?;
+        let file = self.folder.join(format!("{name}.key"));
+        super::folder::write_secret(&file, key.serialize_pem());
         Ok(())
     }
 }
