@@ -16,6 +16,8 @@ use crate::sensitive::Kept;
 const LONGEST_LEASE_ID: usize = 2048;
 /// No token is longer, in bytes: a batch token, the longest kind, has some hundreds.
 const LONGEST_TOKEN: usize = 16 * 1024;
+/// From here on, in seconds since 1970, a time has no form that people read: the year 10000.
+const BEYOND_DATES: Duration = Duration::from_secs(253_402_300_800);
 
 /// The answer to a login.
 #[derive(Debug)]
@@ -206,13 +208,12 @@ impl Client {
             .await?;
         let document = &answer.document;
         let created = document.text_or_empty("data.creation_time").ok();
-        let created = created.and_then(|text| humantime::parse_rfc3339_weak(text).ok());
         let lives = document.seconds("data.creation_ttl").ok();
         Ok(WrappingInfo {
             creation_path: document.text("data.creation_path")?.to_owned(),
             until: created
                 .zip(lives)
-                .and_then(|(created, lives)| created.checked_add(lives)),
+                .and_then(|(created, lives)| end(created, lives)),
         })
     }
 
@@ -474,6 +475,15 @@ pub fn allow(capabilities: &[String], wanted: &str) -> bool {
         .any(|capability| capability == wanted || capability == "root")
 }
 
+/// When something ends that was made at a time in the server's words, if that can be told.
+fn end(made: &str, lives: Duration) -> Option<SystemTime> {
+    let end = humantime::parse_rfc3339_weak(made)
+        .ok()?
+        .checked_add(lives)?;
+    let since = end.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since < BEYOND_DATES).then_some(end)
+}
+
 /// For whom a token is, in words.
 fn identity(document: &Document) -> String {
     let role = [
@@ -505,7 +515,7 @@ fn renewed(document: &Document, duration: &str, renewable: &str) -> Result<Renew
 }
 
 /// Whether this can be a lease's id: it becomes a part of paths that are asked for with the token.
-fn is_lease_id(id: &str) -> bool {
+pub(super) fn is_lease_id(id: &str) -> bool {
     let sound = |part: &str| !matches!(part, "" | "." | "..");
     let odd = |character: char| character.is_control() || "?#%\\".contains(character);
     id.len() <= LONGEST_LEASE_ID && id.split('/').all(sound) && !id.contains(odd)
@@ -514,6 +524,19 @@ fn is_lease_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_that_has_no_date_is_none() {
+        let shown = |made: &str, seconds| {
+            let end = end(made, Duration::from_secs(seconds))?;
+            Some(humantime::format_rfc3339_seconds(end).to_string())
+        };
+        let last = "9999-12-31T23:59:59Z";
+        assert_eq!(shown(last, 0).as_deref(), Some(last));
+        assert_eq!(shown(last, 1), None);
+        assert_eq!(shown("9950-01-01T00:00:00Z", 3_153_600_000), None);
+        assert_eq!(shown("soon", 1), None);
+    }
 
     #[test]
     fn a_lease_id_that_would_lead_elsewhere_is_none() {
