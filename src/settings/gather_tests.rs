@@ -404,6 +404,8 @@ fn a_port_that_is_none_is_refused_by_name_where_it_is_needed() {
         ("PGPORT", "0", "PGPORT: it is not a number"),
         ("PGPORT", "1,2", "PGPORT: it has not as many"),
         ("PGHOST", "tcp://db", "PGHOST: it is a URL"),
+        ("PGHOST", "db,user:x@evil", "PGHOST: it holds a character"),
+        ("PGHOST", "db/app?user=x", "PGHOST: it holds a character"),
     ] {
         let problems = gathered(&[], &with(&[(name, value)])).expect_err(value);
         assert!(

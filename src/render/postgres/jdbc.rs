@@ -3,7 +3,7 @@
 
 use super::base::Base;
 use super::credentials::Credentials;
-use super::place::Place;
+use super::place::{Place, is_no_host};
 use crate::environment::Environment;
 use crate::render::encode;
 use crate::sensitive::Sensitive;
@@ -36,6 +36,9 @@ pub fn jdbc_url(
     let hosts = place.hosts.as_deref().unwrap_or("localhost");
     if hosts.split(',').any(|host| host.starts_with(['/', '@'])) {
         return Err("the JDBC driver takes no Unix socket");
+    }
+    if hosts.split(',').any(is_no_host) {
+        return Err("a host of it holds a character that no host has");
     }
     let ports: Vec<&str> = place
         .ports
@@ -130,5 +133,11 @@ mod tests {
     fn a_socket_is_refused_with_the_reason() {
         let message = made("postgresql:///d?host=/tmp", &[]).expect_err("a socket");
         assert!(message.contains("socket"));
+    }
+
+    #[test]
+    fn a_host_that_would_be_more_than_a_host_is_refused_with_the_reason() {
+        let message = made("postgresql://h%3Fuser=x/d", &[]).expect_err("parameters");
+        assert!(message.contains("no host has"));
     }
 }

@@ -135,6 +135,15 @@ impl Place {
     }
 }
 
+/// Whether this is neither a name, an address nor a socket's place: in a URL it would stand for something
+/// else.
+pub(super) fn is_no_host(host: &str) -> bool {
+    let odd = |character: char| {
+        character.is_whitespace() || character.is_control() || "/\\?#@[]".contains(character)
+    };
+    !host.starts_with(['/', '@']) && host.contains(odd)
+}
+
 /// What `ssl` says, the parameter of JDBC's, node's and Ecto's users, and of asyncpg under
 /// SQLAlchemy: true, or a mode.
 fn sslmode_of_ssl(base: &Base) -> Option<String> {
@@ -171,6 +180,13 @@ pub fn misleading_variable(
         return Some((
             "PGHOST",
             "it is a URL: a host's name, an address or a socket's folder belongs there",
+        ));
+    }
+    let mut named = place.hosts.as_deref().unwrap_or_default().split(',');
+    if !place.host_from_base && named.any(is_no_host) {
+        return Some((
+            "PGHOST",
+            "it holds a character that no host's name or address has",
         ));
     }
     let hosts = place

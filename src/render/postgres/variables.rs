@@ -1,6 +1,8 @@
 //! The variables a client needs, in both forms: a URL and libpq's `PG…`, so that either alone is
 //! enough.
 
+use std::net::Ipv6Addr;
+
 use super::base::Base;
 use super::credentials::Credentials;
 use super::place::Place;
@@ -211,13 +213,19 @@ fn authority_of(base: Option<&Base>, place: &Place, parameters: &mut Vec<String>
         return String::new();
     }
     let hosts = hosts.split(',').map(|host| {
-        if host.contains(':') {
+        if is_address(host) {
             format!("[{}]", host.replace('%', "%25"))
         } else {
             encode(host)
         }
     });
     with_ports(hosts, ports)
+}
+
+/// Whether this is an address with colons, perhaps with a zone, which stands in brackets before a port.
+fn is_address(host: &str) -> bool {
+    let (address, zone) = host.split_once('%').unwrap_or((host, ""));
+    address.parse::<Ipv6Addr>().is_ok() && !zone.contains(['%', ':'])
 }
 
 /// As many ports as hosts, if there is one: asyncpg under SQLAlchemy does not take one for all.
@@ -646,6 +654,18 @@ mod tests {
                 percent_decode_str(pass).decode_utf8().as_deref(),
                 Ok(password.as_str())
             );
+        }
+    }
+
+    #[test]
+    fn only_an_address_stands_in_brackets() {
+        for (host, authority) in [
+            ("fe80::1%eth0", "[fe80::1%25eth0]"),
+            ("::ffff:10.0.0.1", "[::ffff:10.0.0.1]"),
+            ("db:5432", "db%3A5432"),
+        ] {
+            let (url, _) = rendered(None, &[("PGHOST", host)]);
+            assert_eq!(url, format!("postgresql://v-x:p@{authority}/"));
         }
     }
 
