@@ -35,11 +35,11 @@ pub fn arguments() -> Vec<OsString> {
 }
 
 /// An environment that a test makes up.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 #[derive(Clone, Debug)]
 pub struct Given<'a>(pub Vec<(&'a str, &'a str)>);
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Environment for Given<'_> {
     fn variable(&self, name: &str) -> Option<OsString> {
         let found = self.0.iter().find(|(known, _)| *known == name);

@@ -61,6 +61,13 @@ mod sensitive;
 
 mod sys;
 
+#[cfg(fuzzing)]
+#[forbid(unsafe_code)]
+pub mod fuzz;
+#[cfg(all(test, not(fuzzing)))]
+#[forbid(unsafe_code)]
+mod fuzz;
+
 use std::process::ExitCode;
 
 use exit::Exit;

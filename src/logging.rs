@@ -6,6 +6,9 @@
 //! A record's key-value pairs are the fields of its JSON line (see the reference in the docs); of
 //! them only `hint` is shown in text.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -190,7 +193,7 @@ fn json_escape(character: char) -> String {
 
 /// Whether it is a control or format character, or separates lines or paragraphs: Unicode's
 /// categories Cc, Cf, Zl and Zp.
-fn is_hostile(character: char) -> bool {
+pub(crate) fn is_hostile(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'

@@ -3,6 +3,9 @@
 //!
 //! No copy is kept: of each form only its length and a keyed hash, which a message is searched for.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -34,6 +37,12 @@ pub fn enter(secret: &str) {
     for form in forms(secret) {
         known.enter(form.expose());
     }
+}
+
+/// Nothing was entered: for a fuzzer, which would enter more and more.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn forget() {
+    *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
 }
 
 /// The text with every secret that was entered replaced.

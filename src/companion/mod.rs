@@ -5,6 +5,8 @@
 //! closes, vaultexec has ended: if anything is held by then, it was not an orderly end, and the
 //! companion gives it back. As PID 1 there is no companion: nothing outlives PID 1.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod message;
 

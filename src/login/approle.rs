@@ -318,7 +318,7 @@ fn word(secret: Secret, source: &Source) -> Result<Sensitive<String>, Problem> {
 }
 
 /// A wrapping token: bare, or in the JSON of `vault write -wrap-ttl=… -format=json`.
-fn wrapping_token(source: &Source) -> Result<Sensitive<String>, Problem> {
+pub(super) fn wrapping_token(source: &Source) -> Result<Sensitive<String>, Problem> {
     let secret = source.read()?;
     if !secret.expose().is_ascii() {
         let words = "it holds a character that no token has";

@@ -9,6 +9,8 @@ mod cert;
 mod claims;
 mod creation_path;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod github;
 mod jwt;
 mod outlook;

@@ -131,7 +131,7 @@ impl Source {
         self.word(&self.bytes(|path| File::open(path).map(Ok))?)
     }
 
-    fn word(&self, bytes: &[u8]) -> Result<Secret, Problem> {
+    pub(super) fn word(&self, bytes: &[u8]) -> Result<Secret, Problem> {
         let wrong = |words: &str| Problem::new(self.setting(), words);
         let text = self.text(bytes)?.trim();
         if text.is_empty() {

@@ -2,6 +2,8 @@
 //! files to write, notes. Pure: the environment is an argument.
 
 pub mod environment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod mask;
 pub mod names;
 pub mod other_url;

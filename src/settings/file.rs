@@ -58,7 +58,7 @@ fn bounded(path: &Path) -> Result<String, String> {
 }
 
 /// Parses a file. No value appears in a message: it may be a secret in the wrong place.
-fn parse(path: &str, text: &str) -> (File, Vec<Problem>) {
+pub(super) fn parse(path: &str, text: &str) -> (File, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = |offset: usize| {
         let before = text.get(..offset).unwrap_or_default();

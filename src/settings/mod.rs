@@ -10,6 +10,8 @@ mod completions;
 mod credentials;
 mod file;
 mod forms;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gather;
 mod help;
 mod jwt;

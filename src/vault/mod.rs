@@ -11,6 +11,8 @@ mod document;
 mod elsewhere;
 mod endpoint;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod redirect;
 mod request;
 mod resolve;
