@@ -5,7 +5,7 @@ TEST_THREADS ?= 4
 # The steps of `make test` are in an order (tools first), under `make -j` too.
 .NOTPARALLEL:
 .PHONY: help demo transcript test test-static test-containers build install deb dist check-packages image bench bench-fleet compare lint \
-	scripts deny sbom soak fuzz tools clean
+	scripts deny sbom soak fuzz hostile tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ soak: tools ## 2,000 random runs on real servers (some minutes); again with SOAK
 
 fuzz: ## Mutated input for everything that parses, five minutes in all; FUZZ="--seconds N", --runs N, --seed S, --target NAME
 	FUZZ="$(FUZZ)" $(CARGO) test --locked --profile fuzz --lib fuzz::engine::for_long -- --exact --ignored --nocapture
+
+hostile: tools ## 2,000 runs on real servers whose answers are mutated (some minutes); HOSTILE="--seed S", "--runs N", "--only I"
+	$(CARGO) test --locked --test hostile -- $(HOSTILE)
 
 clean: ## Remove everything built or fetched (target/)
 	$(CARGO) clean

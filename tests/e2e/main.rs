@@ -31,6 +31,7 @@ mod faults_at_start;
 mod gateways;
 mod groups;
 mod handover;
+mod hostile;
 mod inspection;
 mod login_refusals;
 mod logins;

@@ -89,6 +89,16 @@ pub fn act(
             (&mut &*stream).write_all(&out)?;
             end(stream)
         }
+        Fault::Alter(alter) => {
+            let (bytes, pause) = alter(&forward(shared, request)?);
+            let (first, rest) = bytes.split_at(bytes.len() / 2);
+            (&mut &*stream).write_all(first)?;
+            if !pause.is_zero() && !sleep(shared, pause) {
+                return Ok(false);
+            }
+            (&mut &*stream).write_all(rest)?;
+            end(stream)
+        }
         Fault::HoldRequest(hold) => {
             if !hold.pause(shared) {
                 return Ok(false);

@@ -1,7 +1,12 @@
 //! What harm can be done to a request.
 
 use super::hold::Hold;
+use crate::support::http::Answer;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// What the client gets in place of an answer: bytes, and a pause in the middle of them.
+pub type Alter = dyn Fn(&Answer) -> (Vec<u8>, Duration) + Send + Sync;
 
 /// What becomes of a request.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub enum Fault {
     Flood(u64),
     /// The server acts on it; the answer's body is cut in the middle, then the connection closed.
     Truncate,
+    /// The server acts on it; these bytes come in place of its answer, then a close.
+    Alter(Arc<Alter>),
     /// Forwarded when the test releases it; the server has not heard of it before.
     HoldRequest(Hold),
     /// The server acts on it; the answer is given when the test releases it.
