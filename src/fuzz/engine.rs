@@ -156,7 +156,7 @@ fn execute(target: &Target, input: &[u8], row: &mut Row) -> Result<(), String> {
 fn keep(target: &Target, input: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
-    let folder = root().join("target/fuzz");
+    let folder = root().join("target/fuzz-findings");
     let file = folder.join(format!("{}-{:016x}", target.name, hasher.finish()));
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(&file, input))
