@@ -16,7 +16,7 @@ use super::table::ALL;
 use crate::environment::Given;
 use crate::error::quotes;
 use crate::fuzz::{CANARY, Target, lines, text};
-use crate::vault::Address;
+use crate::vault::{Address, asked};
 
 pub const TARGETS: &[Target] = &[
     Target::new("config", config),
@@ -119,8 +119,14 @@ fn duration(input: &[u8]) {
 /// A path stays below the API's root, segment by segment.
 fn api_path(input: &[u8]) {
     let text = text(input);
-    for path in [forms::api_path(&text), forms::creds_path(&text)] {
-        let Ok(path) = path else { continue };
+    for asked in [forms::api_path(&text), forms::creds_path(&text)] {
+        let Ok(asked) = asked else { continue };
+        let _fields = asked::sent(&asked);
+        // Only what is read may have fields behind its path.
+        let path = match forms::creds_path(&text) {
+            Ok(_) => asked::path(&asked).to_owned(),
+            Err(_) => asked,
+        };
         let mut url = Url::parse("https://h").expect("a URL");
         url.set_path(&format!("/v1/{path}"));
         let rest = url.path().strip_prefix("/v1/").expect("below the root");

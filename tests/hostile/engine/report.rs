@@ -106,7 +106,7 @@ impl Report {
         line(&mut table, "all", &self.figures.sum(|_, _| true));
         let _ = writeln!(
             table,
-            "{} s in all; left: roles that a lie about the token has kept",
+            "{} s in all; left: roles of tokens that were handed in, or lied about",
             self.took.as_secs()
         );
         table
