@@ -121,6 +121,7 @@ mod tests {
             "vault:a/../b#c",
             "vault:a//b#c",
             "vault:a/b c#d",
+            "vault:..\u{2028}a/b#c",
             "vault:a/b#c#latest",
             "vault:a/b#c#1#2",
             "vault:a/b#${.c}",

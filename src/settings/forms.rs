@@ -118,6 +118,12 @@ pub fn creds_path(text: &str) -> Result<String, String> {
 
 fn read_path(text: &str) -> Result<String, String> {
     let path = api_path(text)?;
+    // What stands behind it would be taken for fields, and be sent nowhere.
+    if path.contains(char::is_whitespace) {
+        return Err(format!(
+            "{text:?} has a blank in it, and behind that no KEY=VALUE"
+        ));
+    }
     let parts: Vec<&str> = path.split('/').collect();
     let (kind, mount) = match parts.as_slice() {
         [] | [_] => {
@@ -293,6 +299,9 @@ mod tests {
             ("database/creds/app ", "a blank at its end"),
             (" database/creds/app", "a blank at its end or its beginning"),
             ("database/creds/", "names no role"),
+            ("database/creds/my role", "a blank in it"),
+            ("..\u{2028}sys/seal", "a blank in it"),
+            (".. sys/seal x=1", "not a path of the API"),
             ("database/roles/app", "are at database/creds/app"),
             (
                 "team/db/static-roles/app",
