@@ -231,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_is_not_ascii_is_refused_whatever_stands_beside_it() {
+        for host in ["ZÄ", "Z%C3%84"] {
+            let (_, problems) = parsed(&format!("http://{host}:8200"));
+            assert_eq!(problems.len(), 1, "{host}");
+            assert_eq!(parse_proxy(&format!("{host}:3128")), None, "{host}");
+        }
+    }
+
+    #[test]
     fn vaults_own_proxy_wins_and_this_host_needs_none() {
         let both = [
             ("HTTPS_PROXY", "http://p:1"),
