@@ -3,6 +3,9 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+/// No text is made longer by being repeated, in bytes.
+const LONGEST: usize = 1 << 16;
+
 /// Changes the first JSON text in the input, if there is one, and leaves the rest as it is.
 pub fn mutate(rng: &mut Rng, input: &[u8]) -> Option<Vec<u8>> {
     let start = input.iter().position(|byte| b"{[".contains(byte))?;
@@ -59,8 +62,10 @@ fn change(rng: &mut Rng, value: &mut Value, donor: Value) {
             odd_text(rng)
         )),
         9 => {
+            // Several times in a row that would be all the memory there is.
             let text = value.as_str().unwrap_or("x").to_owned();
-            json!(text.repeat(1 + rng.usize(..200)))
+            let room = LONGEST / text.len().max(1);
+            json!(text.repeat(1 + rng.usize(..200).min(room)))
         }
         10 => (0..rng.usize(..100)).fold(value.clone(), |inner, _| json!([inner])),
         _ => {

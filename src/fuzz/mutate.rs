@@ -12,6 +12,7 @@ pub fn mutate(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = pick(rng, corpus);
     let count = 1 + rng.usize(..5);
     for _ in 0..count {
+        input.truncate(LONGEST);
         if rng.u8(..3) == 0
             && let Some(changed) = json::mutate(rng, &input)
         {
