@@ -19,11 +19,34 @@ use crate::sensitive::Sensitive;
 const SHORTEST: usize = 6;
 const REDACTED: &str = "REDACTED";
 
+/// How much of a text is shown, in bytes: nobody reads more, and it bounds what a server can have done for
+/// a message.
+const LONGEST: usize = 8 * 1024;
+/// How far beyond that a form is looked for that begins before.
+const BEYOND: usize = 8 * 1024;
+/// The prime that polynomial hashes are taken modulo.
+const PRIME: u64 = (1 << 61) - 1;
+
 /// The forms by their length in bytes, as hashes.
-#[derive(Default)]
+///
+/// The hash of any part of a text follows from those of its beginnings (a polynomial at a random point), so
+/// that a search takes as long for a thousand lengths of a megabyte as for those of some words; what is kept
+/// is a keyed hash of that.
 struct Known {
     keys: RandomState,
+    point: u64,
     forms: BTreeMap<usize, HashSet<u64>>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        let keys = RandomState::new();
+        Self {
+            point: keys.hash_one("the point") % (PRIME - 256) + 256,
+            keys,
+            forms: BTreeMap::new(),
+        }
+    }
 }
 
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
@@ -53,35 +76,86 @@ pub fn redact(text: &str) -> String {
 
 impl Known {
     fn enter(&mut self, form: &str) {
-        let hash = self.keys.hash_one(form.as_bytes());
+        let (mut hash, point) = (0, self.point);
+        for byte in form.bytes() {
+            hash = next(hash, point, byte);
+        }
+        let hash = self.keys.hash_one(hash);
         self.forms.entry(form.len()).or_default().insert(hash);
     }
 
     fn redact(&self, text: &str) -> String {
-        let mut redacted = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(character) = rest.chars().next() {
-            if let Some(length) = self.starts(rest) {
+        let text = beginning(text, LONGEST + BEYOND);
+        let hashes = Beginnings::of(text, self.point);
+        let mut redacted = String::with_capacity(text.len().min(LONGEST));
+        let mut at = 0;
+        while let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) {
+            if at >= LONGEST {
+                redacted.push('…');
+                break;
+            }
+            if let Some(length) = self.starts(text, at, &hashes) {
                 redacted.push_str(REDACTED);
-                rest = rest.get(length..).unwrap_or_default();
+                at += length;
             } else {
                 redacted.push(character);
-                rest = rest.get(character.len_utf8()..).unwrap_or_default();
+                at += character.len_utf8();
             }
         }
         redacted
     }
 
-    /// The length of the longest form that the text begins with.
-    fn starts(&self, text: &str) -> Option<usize> {
-        let mut forms = self.forms.iter().rev();
-        let found = forms.find(|(length, hashes)| {
-            let start = text.as_bytes().get(..**length);
-            start.is_some_and(|start| hashes.contains(&self.keys.hash_one(start)))
-        });
-        let (length, _) = found?;
-        text.is_char_boundary(*length).then_some(*length)
+    /// The length of the longest form that begins there.
+    fn starts(&self, text: &str, at: usize, hashes: &Beginnings) -> Option<usize> {
+        let mut forms = self.forms.range(..=text.len() - at).rev();
+        let (length, _) = forms.find(|(length, known)| {
+            let part = hashes.part(at, **length);
+            part.is_some_and(|part| known.contains(&self.keys.hash_one(part)))
+        })?;
+        text.is_char_boundary(at + length).then_some(*length)
     }
+}
+
+/// The hashes of a text's beginnings, and the powers of the point.
+struct Beginnings {
+    hashes: Vec<u64>,
+    powers: Vec<u64>,
+}
+
+impl Beginnings {
+    fn of(text: &str, point: u64) -> Self {
+        let (mut hashes, mut powers) = (vec![0], vec![1]);
+        let (mut hash, mut power) = (0, 1);
+        for byte in text.bytes() {
+            hash = next(hash, point, byte);
+            power = times(power, point);
+            hashes.push(hash);
+            powers.push(power);
+        }
+        Self { hashes, powers }
+    }
+
+    /// The hash of a part.
+    fn part(&self, at: usize, length: usize) -> Option<u64> {
+        let before = times(*self.hashes.get(at)?, *self.powers.get(length)?);
+        Some((self.hashes.get(at + length)? + PRIME - before) % PRIME)
+    }
+}
+
+fn next(hash: u64, point: u64, byte: u8) -> u64 {
+    (times(hash, point) + u64::from(byte) + 1) % PRIME
+}
+
+fn times(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other) % u128::from(PRIME);
+    u64::try_from(product).unwrap_or_default()
+}
+
+/// So many bytes of a text at most, and whole characters.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev();
+    let end = end.into_iter().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// A secret as it is, percent-encoded, in JSON, in hexadecimal and in base64.
@@ -193,6 +267,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_server_cannot_have_it_search_for_minutes() {
+        let started = std::time::Instant::now();
+        let mut known = Known::default();
+        for length in 6..1000 {
+            known.enter(&format!("{}b", "a".repeat(length)));
+        }
+        let text = known.redact(&"a".repeat(1_000_000));
+        assert_eq!(text.len(), LONGEST + '…'.len_utf8());
+        let took = started.elapsed();
+        assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_by_the_end_of_what_is_shown_is_none_the_less_redacted() {
+        let mut known = Known::default();
+        known.enter("hunter2-hunter3");
+        let text = format!(
+            "{}hunter2-hunter3{}",
+            "x".repeat(LONGEST - 4),
+            "y".repeat(LONGEST)
+        );
+        let text = known.redact(&text);
+        assert!(text.ends_with("xREDACTED…"), "{}", text.len());
     }
 
     #[test]

@@ -69,6 +69,18 @@ mod tests {
     }
 
     #[test]
+    fn more_than_anybody_would_use_is_refused() {
+        let many: String = (0..2000)
+            .map(|number| format!("\"f{number}\": 1,"))
+            .collect();
+        for fields in [many, format!("\"{}\": 1,", "n".repeat(300))] {
+            let json = format!("{{\"data\": {{{fields} \"x\": 1}}}}");
+            let message = format!("{:?}", read(&json).expect_err("too many"));
+            assert!(message.contains("anybody would use"), "{message}");
+        }
+    }
+
+    #[test]
     fn what_has_no_fields_is_named_and_not_shown() {
         for json in [
             r#"{"data": "hunter2"}"#,

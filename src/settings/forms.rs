@@ -77,15 +77,18 @@ pub fn api_path(text: &str) -> Result<String, String> {
     if text.trim() != text {
         return Err(format!("{text:?} has a blank at its end or its beginning"));
     }
+    if text.contains(|character: char| character.is_whitespace() && !character.is_control()) {
+        return Err(format!(
+            "{text:?} has a blank in it, and behind that no KEY=VALUE"
+        ));
+    }
     let path = text.trim_matches('/');
     let path = path.strip_prefix("v1/").unwrap_or(path);
     let sound = !path.is_empty()
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !path.chars().any(|character| {
-            character.is_control()
-                || character.is_whitespace()
-                || matches!(character, '?' | '#' | '\\' | '%')
-        });
+        && !path
+            .chars()
+            .any(|character| character.is_control() || matches!(character, '?' | '#' | '\\' | '%'));
     if sound {
         Ok(path.to_owned())
     } else {
@@ -118,12 +121,6 @@ pub fn creds_path(text: &str) -> Result<String, String> {
 
 fn read_path(text: &str) -> Result<String, String> {
     let path = api_path(text)?;
-    // What stands behind it would be taken for fields, and be sent nowhere.
-    if path.contains(char::is_whitespace) {
-        return Err(format!(
-            "{text:?} has a blank in it, and behind that no KEY=VALUE"
-        ));
-    }
     let parts: Vec<&str> = path.split('/').collect();
     let (kind, mount) = match parts.as_slice() {
         [] | [_] => {

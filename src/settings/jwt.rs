@@ -89,6 +89,14 @@ fn github(lookup: &Lookup<'_>) -> Option<GitHubSettings> {
         lookup.wrong(URL, "it is not a URL");
         return None;
     };
+    let is_local = || matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if url.scheme() == "http" && !is_local() {
+        lookup.wrong(
+            URL,
+            "it is not https, and the job's own token would go there in clear",
+        );
+        return None;
+    }
     let proxy = environments_proxy(lookup, &[Address::Tcp(url.clone())]);
     if let Some(audience) = lookup.given(&JWT_AUDIENCE) {
         url.query_pairs_mut()

@@ -221,6 +221,16 @@ fn a_jwt_is_given_once_or_is_githubs() {
         github[1],
     ];
     assert_says(&[], &wrong, "ACTIONS_ID_TOKEN_REQUEST_URL: it is not a URL");
+    let in_clear = [
+        auth,
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "http://github.example/x"),
+        github[1],
+    ];
+    assert_says(
+        &[],
+        &in_clear,
+        "ACTIONS_ID_TOKEN_REQUEST_URL: it is not https",
+    );
     // Not asked for, none of this is a login.
     assert_says(
         &[],

@@ -22,6 +22,8 @@ use super::tls;
 /// The state of the storage that an answer came from. Sent back, a node that is behind waits or
 /// forwards the request (OpenBao's index headers; Vault Enterprise has the same).
 const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
+/// A state that is longer, in bytes, is not kept.
+const LONGEST_INDEX: usize = 1024;
 /// Asks a node of Vault Enterprise that is behind to forward the request.
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
 /// A value that no other request has. A caching proxy tells requests apart by their headers too:
@@ -242,7 +244,10 @@ impl Client {
         let retry_after = retry_after(response.headers());
         let success = response.status().is_success();
         let from_cache = is_cached(response.headers());
-        if success && let Some(index) = response.headers().get(INDEX) {
+        let index = response.headers().get(INDEX);
+        // A longer one would only make every later request too long, at the other addresses too.
+        let index = index.filter(|index| success && index.len() <= LONGEST_INDEX);
+        if let Some(index) = index {
             self.index.replace(Some(index.clone()));
         }
         let body = match bounded_body(response).await {

@@ -14,6 +14,10 @@ use crate::sensitive::Sensitive;
 
 /// Of a field that may be anything, a shorter value can be an ordinary word, which logs need.
 const LONG: usize = 12;
+/// No secret has more fields: each is entered where it is not to be logged.
+const MOST_FIELDS: usize = 1024;
+/// No field has a longer name, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// No duration of the API is longer: larger numbers would only overflow the sums made with them.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -89,6 +93,12 @@ impl Document {
             .find(field)
             .and_then(Value::as_object)
             .ok_or_else(|| Failure::malformed(format!("a `{field}`"), "that is not an object"))?;
+        if object.len() > MOST_FIELDS || object.keys().any(|name| name.len() > LONGEST_NAME) {
+            return Err(Failure::malformed(
+                format!("a `{field}`"),
+                "with more fields, or longer names, than anybody would use",
+            ));
+        }
         let present = object.iter().filter(|(_, value)| !value.is_null());
         let fields = present.map(|(name, value)| {
             let text = match value {
