@@ -25,6 +25,9 @@ const FILTERS: [(&str, Filter); 3] = [
     ("base64", Filter::Base64),
 ];
 
+/// Each makes a text longer, by a third or to twice its length: many in a row would take all the memory.
+const MOST_FILTERS: usize = 4;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
@@ -150,10 +153,14 @@ fn field(inside: &str, names: &[&str]) -> Result<Part, String> {
             .map(|(_, filter)| *filter)
             .ok_or_else(|| format!("there is no filter {word:?}: there are url, json and base64"))
     });
+    let filters: Vec<_> = filters.collect::<Result<_, _>>()?;
+    if filters.len() > MOST_FILTERS {
+        return Err(format!("more than {MOST_FILTERS} filters in a row"));
+    }
     Ok(Part::Field {
         secret,
         field: field.to_owned(),
-        filters: filters.collect::<Result<_, _>>()?,
+        filters,
     })
 }
 
@@ -235,6 +242,7 @@ mod tests {
             ("{{{username}}}", "names no field"),
             ("{{username|uri}}", "no filter \"uri\": there are url, json"),
             ("{{username|}}", "no filter \"\""),
+            ("{{username|url|url|url|url|url}}", "more than 4 filters"),
             ("{{rx.username}}", "called \"rx\": there are rw, ro"),
         ] {
             let found = Template::parse(text, &["rw", "ro"]).expect_err(text);
