@@ -270,7 +270,7 @@ fn encode(rng: &mut Rng, parts: &mut Parts) {
 /// An error that repeats all that was asked, with what drives a terminal around it.
 fn repeat(rng: &mut Rng, parts: &mut Parts, request: &RequestInfo) {
     let status = rng.choice([400, 403, 404, 500, 503]).unwrap_or(400);
-    parts.first_line = format!("HTTP/1.1 {status} \u{1b}[31m");
+    parts.first_line = format!("HTTP/1.1 {status} Repeated");
     let body = String::from_utf8_lossy(&request.body);
     let headers: Vec<&str> = request
         .headers
