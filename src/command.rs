@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -24,6 +25,9 @@ use crate::sys::program;
 use crate::sys::signals::Signals;
 use crate::sys::spawn::{self, Child, Program, SpawnError};
 use crate::trial;
+
+/// How long GitHub's runner may take to read what it is to hide.
+const MASKING: Duration = Duration::from_secs(5);
 
 /// The command, found and ready to be started.
 #[derive(Debug)]
@@ -138,23 +142,30 @@ impl<'a> Command<'a> {
     }
 
     /// Tells GitHub's runner, which reads standard error, what to hide in the job's log.
-    fn announce(&self, secrets: &[Fields]) {
+    ///
+    /// # Errors
+    /// When it does not take them: the command would write passwords that nobody hides.
+    fn announce(&self, secrets: &[Fields]) -> Result<(), Error> {
         let runs_there = Inherited
             .variable("GITHUB_ACTIONS")
             .is_some_and(|value| value == "true");
         if !self.config.github_mask || !runs_there {
-            return;
+            return Ok(());
         }
         if output::is_read_by_a_program() {
-            output::write_to_stderr(mask::lines(secrets).expose().as_bytes());
+            let lines = mask::lines(secrets);
+            output::write_to_stderr_within(lines.expose().as_bytes(), MASKING).map_err(
+                |errno| Error::system("announce the passwords to GitHub's runner", &errno.desc()),
+            )?;
         } else {
             log::warn!(event = "environment"; "the passwords are not announced to GitHub's runner: standard error goes to a file or a terminal, which would keep them");
         }
+        Ok(())
     }
 
     fn refresh(&mut self) -> Result<(), Error> {
         let secrets = self.manager.take_secrets();
-        self.announce(&secrets);
+        self.announce(&secrets)?;
         let variables = self.config.recipe.variables(&secrets, &Inherited);
         self.put_files(&mut variables.map_err(explain)?)
     }
@@ -162,7 +173,7 @@ impl<'a> Command<'a> {
     fn environment(&mut self, secrets: &[Fields]) -> Result<Vec<(OsString, OsString)>, Error> {
         let variables = self.config.recipe.variables(secrets, &Inherited);
         let mut variables = variables.map_err(explain)?;
-        self.announce(secrets);
+        self.announce(secrets)?;
         for note in &variables.notes {
             log::info!(event = "environment"; "{note}");
         }

@@ -41,14 +41,21 @@ pub fn write_to_stderr(text: &[u8]) {
     } else {
         MOMENT
     };
+    let written = write_to_stderr_within(text, patience);
+    STUCK.store(written == Err(Errno::EAGAIN), Ordering::Relaxed);
+}
+
+/// Writes to standard error if it takes all of it within that time.
+///
+/// # Errors
+/// `EAGAIN` when it has not; some of it may be written.
+pub fn write_to_stderr_within(text: &[u8], patience: Duration) -> Result<(), Errno> {
     let deadline = Instant::now() + patience;
     let descriptor = descriptor();
     let mut rest = text;
     while !rest.is_empty() {
-        let room = has_room(descriptor, deadline);
-        STUCK.store(!room, Ordering::Relaxed);
-        if !room {
-            return;
+        if !has_room(descriptor, deadline) {
+            return Err(Errno::EAGAIN);
         }
         let length = rest.len().min(PIECE);
         // SAFETY: `rest` is valid for reading `length` bytes.
@@ -59,12 +66,10 @@ pub fn write_to_stderr(text: &[u8]) {
             Err(_) if Errno::last() == Errno::EAGAIN && Instant::now() < deadline => {
                 std::thread::sleep(SHORT_OF_ROOM);
             }
-            Err(_) => {
-                STUCK.store(Errno::last() == Errno::EAGAIN, Ordering::Relaxed);
-                return;
-            }
+            Err(_) => return Err(Errno::last()),
         }
     }
+    Ok(())
 }
 
 /// Where to write: standard error, opened anew so that a write never waits. The room that a poll has

@@ -1,7 +1,9 @@
 //! Passwords in files in place of the environment, and credentials that are replaced there without a restart.
 
 use crate::support::*;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -221,6 +223,23 @@ fn github_is_told_what_to_hide_where_that_is_asked_for_and_nothing_keeps_it() {
     ] {
         assert_eq!(shown(run).1, "");
     }
+    // A runner that does not read: the command would write what nobody hides.
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    while {
+        let mut full = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut full, PollTimeout::ZERO).unwrap() == 1
+    } {
+        nix::unistd::write(&writer, &[b'x'; 4096]).unwrap();
+    }
+    let run = tenant
+        .command()
+        .arg("--github-mask")
+        .env("GITHUB_ACTIONS", "true")
+        .stderr(writer)
+        .child(["echo", "started"])
+        .output();
+    run.assert_code(125).stdout_is("");
+    drop(reader);
     let kept = std::env::temp_dir().join(format!("vaultexec-mask-{}", std::process::id()));
     let file = std::fs::File::create(&kept).unwrap();
     let run = tenant
