@@ -17,7 +17,15 @@ pub fn for_failure(failure: &Failure) -> Option<String> {
         failure if failure.is_sealed() => {
             "unseal the server, or allow more time with --start-timeout"
         }
-        Failure::Refused { status: 501, .. } => "the server has to be initialised first",
+        Failure::Refused { status: 501, .. } if failure.is_from_api() => {
+            "the server has to be initialised first"
+        }
+        Failure::Refused { .. } if !failure.is_from_api() => {
+            "is this the address of a Vault or an OpenBao, and not of something in front of it (--address, VAULT_ADDR)?"
+        }
+        Failure::Malformed { .. } => {
+            "is this the address of a Vault or an OpenBao (--address, VAULT_ADDR)?"
+        }
         Failure::Redirect(_) => "give the address of the active server (--address, VAULT_ADDR)",
         _ => return None,
     };
@@ -67,7 +75,7 @@ pub fn needed_line(path: &str, capability: &str) -> String {
 
 /// What to do about a role that the database would not drop.
 pub const OWNED_OBJECTS: &str = "give the engine's role revocation_statements that begin with REASSIGN OWNED BY \"{{name}}\" TO \
-     some_owner; DROP OWNED BY \"{{name}}\", or let the command SET ROLE to an owner that stays before it creates anything";
+     some_owner; DROP OWNED BY \"{{name}}\", or let the command change to an owner that stays (--set-role OWNER)";
 
 /// What a policy needs so that a lease can be revoked by itself.
 #[must_use]

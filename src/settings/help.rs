@@ -27,7 +27,10 @@ pub const EXIT: [(&str, &str); 4] = [
         "the command's",
         "it exited by itself; where a signal ended it, so ends vaultexec (128+n as PID 1)",
     ),
-    ("125", "vaultexec failed, and the command never ran"),
+    (
+        "125",
+        "vaultexec failed and the command never ran; or it ran, and --on-expiry stop or --strict-revoke says so",
+    ),
     ("126", "the command cannot be run"),
     ("127", "the command is not there"),
 ];
