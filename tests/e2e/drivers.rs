@@ -1,7 +1,7 @@
 //! Drivers that are not libpq's own psql take what the child finds in its environment.
 
 use crate::support::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Connects as the argument says, and prints who it is.
 const CONNECT: &str = r#"
@@ -55,23 +55,35 @@ fn tenant() -> Tenant {
     })
 }
 
+/// Where `make tools` has put the drivers of a language.
 #[track_caller]
-fn assert_connects(run: Run, way: &str) {
-    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python");
+fn drivers(language: &str) -> PathBuf {
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+    let drivers = drivers.join(language);
     assert!(
         drivers.join("installed.txt").is_file(),
-        "Python's drivers are missing: `make tools` fetches them"
+        "the drivers of {language} are missing: `make tools` fetches them"
     );
-    let run = run
-        .env("PYTHONPATH", drivers)
-        .child(["python3", "-c", CONNECT, way])
-        .output();
+    drivers
+}
+
+#[track_caller]
+fn assert_tells_who(run: Run, way: &str) {
+    let run = run.output();
     run.assert_code(0).assert_quiet_stderr();
     let out = run.out();
     assert!(
         out.starts_with("v-approle-") && out.ends_with(" appdb\n"),
         "{way}: {run}"
     );
+}
+
+#[track_caller]
+fn assert_connects(run: Run, way: &str) {
+    let run = run
+        .env("PYTHONPATH", drivers("python"))
+        .child(["python3", "-c", CONNECT, way]);
+    assert_tells_who(run, way);
 }
 
 #[test]
@@ -91,23 +103,12 @@ fn psycopg_and_asyncpg_take_either_form() {
 #[test]
 fn node_postgres_takes_either_form() {
     let tenant = tenant();
-    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node");
-    assert!(
-        drivers.join("installed.txt").is_file(),
-        "Node's driver is missing: `make tools` fetches it"
-    );
     for way in ["url", "variables"] {
         let run = tenant
             .command()
-            .env("NODE_PATH", drivers.join("usr/share/nodejs"))
-            .child(["node", "-e", CONNECT_BY_NODE, way])
-            .output();
-        run.assert_code(0).assert_quiet_stderr();
-        let out = run.out();
-        assert!(
-            out.starts_with("v-approle-") && out.ends_with(" appdb\n"),
-            "{way}: {run}"
-        );
+            .env("NODE_PATH", drivers("node").join("usr/share/nodejs"))
+            .child(["node", "-e", CONNECT_BY_NODE, way]);
+        assert_tells_who(run, way);
     }
     tenant.assert_nothing_left();
 }

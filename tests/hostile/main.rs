@@ -19,36 +19,10 @@ use std::process::ExitCode;
 use support::Servers;
 
 fn main() -> ExitCode {
-    let now = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .map_or(1, |since| since.as_secs());
-    let mut options = Options {
-        runs: 2000,
-        seed: now,
-        parallel: 10,
-        only: None,
-        progress: true,
+    let options = match Options::of_command_line("hostile", 10) {
+        Ok(options) => options,
+        Err(code) => return code,
     };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let number = words.next().and_then(|word| word.parse::<u64>().ok());
-        match (word.as_str(), number) {
-            ("--runs", Some(number)) => options.runs = number as u32,
-            ("--seed", Some(number)) => options.seed = number,
-            ("--parallel", Some(number)) => options.parallel = (number as u32).max(1),
-            ("--only", Some(number)) => options.only = Some(number as u32),
-            _ => {
-                eprintln!(
-                    "usage: hostile [--runs N] [--seed S] [--parallel P] [--only I], each with a whole number"
-                );
-                return ExitCode::from(2);
-            }
-        }
-    }
-    println!(
-        "hostile: {} runs, seed {}, {} at a time",
-        options.runs, options.seed, options.parallel
-    );
     let servers = Servers::private();
     let report = hostile(&servers, &options);
     print!("{}", report.table());

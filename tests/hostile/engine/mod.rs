@@ -13,6 +13,7 @@ mod mutate;
 mod plan;
 mod report;
 
+pub use crate::support::Options;
 use crate::support::*;
 use alter::alter;
 use fastrand::Rng;
@@ -30,21 +31,6 @@ pub use report::Report;
 
 /// The server's background work, and whoever cleans up in the background.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How much of what.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many runs.
-    pub runs: u32,
-    /// Where chance comes from.
-    pub seed: u64,
-    /// How many at a time.
-    pub parallel: u32,
-    /// This run alone.
-    pub only: Option<u32>,
-    /// Say now and then how far it is.
-    pub progress: bool,
-}
 
 /// A role that a run has had, and that has to go.
 struct Role {

@@ -13,6 +13,7 @@ mod observed;
 mod oracle;
 mod plan;
 
+pub use crate::support::Options;
 use crate::support::*;
 use aftermath::Pending;
 use furnished::{Files, SECOND_ROLE_POLICY, furnish};
@@ -46,21 +47,6 @@ const REVOKE_TIMEOUT: u64 = 20_000;
 const TOGETHER: u64 = 1000;
 /// What hangs takes that long: half of the time for the cleaning up.
 const CLIENT_TIMEOUT: &str = "10s";
-
-/// How much of what.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many runs.
-    pub runs: u32,
-    /// Where chance comes from.
-    pub seed: u64,
-    /// How many at a time.
-    pub parallel: u32,
-    /// This run alone.
-    pub only: Option<u32>,
-    /// Say now and then how far it is.
-    pub progress: bool,
-}
 
 /// What came of it.
 #[derive(Debug, Default)]
