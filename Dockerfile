@@ -24,7 +24,7 @@ RUN ! command -v apk || apk add --no-cache gcc musl-dev
 WORKDIR /src
 # The dependencies are a layer of their own, compiled with an empty program: it is kept until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-COPY scripts/build.sh scripts/
+COPY scripts/build.sh scripts/target.sh scripts/
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && sh scripts/build.sh && rm -r src
 COPY src src
 # Here, so that another commit leaves the layer of the dependencies as it is.

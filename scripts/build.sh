@@ -2,7 +2,7 @@
 # Builds the release binary, for `make build`, the Dockerfile and packages alike: static, and the same bytes from any
 # folder and any CARGO_HOME. Puts it into target/dist and says what it made.
 #
-# TARGET=aarch64-unknown-linux-gnu builds for another system than this one, where rustc and a linker for it are there.
+# TARGET=aarch64-unknown-linux-musl builds for another system than this one, where rustc and a linker for it are there.
 # COMMIT=…  what it is made of, where the folder is no clone.
 #
 # Plain POSIX sh: Alpine's images have no other.
@@ -15,7 +15,7 @@ command -v cargo >/dev/null || fail "there is no cargo; install Rust (https://ru
 
 about_rustc() { rustc -vV | sed -n "s/^$1: //p"; }
 host=$(about_rustc host)
-target=${TARGET:-$host}
+target=$(sh scripts/target.sh)
 sysroot=$(cd "$(rustc --print sysroot)" && pwd -P)
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 mkdir -p "$cargo_home"
@@ -31,10 +31,21 @@ check_static_libc() {
     [ -z "$problem" ] || fail "cannot link statically: install a C compiler and the C library's static archive (Debian: gcc libc6-dev, Fedora: gcc glibc-static, Alpine: gcc musl-dev). cc says: $problem"
 }
 
+# `ring` compiles C that needs nothing of a C library: where there is no compiler for musl's, this machine's will do.
+choose_compiler() {
+    case $target in "$host") return ;; *-linux-musl) ;; *) return ;; esac
+    name=$(echo "$target" | tr - _)
+    if [ "${target%%-*}" = "${host%%-*}" ] && ! command -v musl-gcc >/dev/null; then
+        eval "export CC_$name=\${CC_$name:-cc} CFLAGS_$name=\"-U_FORTIFY_SOURCE \${CFLAGS_$name-}\""
+    fi
+}
+
 # Paths would tell where it was built, and make every folder's build another one. The standard library's are the ones
-# that it has where its source is not installed.
+# that it has where its source is not installed. Relative relocations are packed, which only musl can be relied on to read.
 build() {
-    VAULTEXEC_COMMIT=$(commit) RUSTFLAGS="-C target-feature=+crt-static
+    packed=
+    case $target in *-linux-musl) packed="-C link-arg=-Wl,-z,pack-relative-relocs" ;; esac
+    VAULTEXEC_COMMIT=$(commit) RUSTFLAGS="-C target-feature=+crt-static $packed
         --remap-path-prefix=$source=/vaultexec
         --remap-path-prefix=$cargo_home=/cargo
         --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rustc/$(about_rustc commit-hash)" \
@@ -58,8 +69,12 @@ commit() {
 }
 
 check_static_libc
+choose_compiler
 build
 keep
+if [ "${target%%-*}" = "${host%%-*}" ]; then
+    "$made" --version >/dev/null || fail "$made does not start here"
+fi
 if readelf -lW "$made" | grep -q INTERP; then fail "$made is not static"; fi
 printf '%-8s %s\n' made "$made" target "$target" linked static size "$(stat -c %s "$made") bytes" commit "$(commit)" \
     sha256 "$(sha256sum "$made" | cut -d' ' -f1)"

@@ -17,7 +17,7 @@ commit=$(sh scripts/build.sh | tee /dev/stderr | sed -n 's/^commit *//p')
 elsewhere=$(mktemp -d "$root/target/elsewhere.XXXXXX")
 mkdir -p "$elsewhere/source/scripts" "$elsewhere/home"
 cp -r Cargo.toml Cargo.lock src "$elsewhere/source"
-cp scripts/build.sh "$elsewhere/source/scripts"
+cp scripts/build.sh scripts/target.sh "$elsewhere/source/scripts"
 # What has been fetched already need not be fetched again.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 if [ -d "$cargo_home/registry/cache" ]; then

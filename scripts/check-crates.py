@@ -14,7 +14,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What a release is made for; `make deny` has more of them.
-TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
+TARGETS = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
 
 
 def read(name):

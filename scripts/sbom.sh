@@ -2,7 +2,7 @@
 # Writes what the release binary is made of, as CycloneDX JSON: the crates that are compiled into it or write code for it,
 # with versions, licences and checksums. The same bytes from any folder. `make sbom`.
 #
-# TARGET=aarch64-unknown-linux-gnu lists what is built for another system than this one, as in build.sh.
+# TARGET=aarch64-unknown-linux-musl lists what is built for another system than this one, as in build.sh.
 set -eu -o pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -13,7 +13,7 @@ trap 'exit 130' INT TERM HUP
 
 dist=$(mkdir -p "${CARGO_TARGET_DIR:-target}/dist" && cd "${CARGO_TARGET_DIR:-target}/dist" && pwd)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+target=$(sh scripts/target.sh)
 list=vaultexec_${version}_$target.cdx.json
 # With a time of its own the tool gives each list a random serial number.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}

@@ -363,7 +363,8 @@ fn gather(lookup: Lookup<'_>) -> Result<Config, Error> {
 
 /// Says what holds; what is wrong or missing is told all the same.
 fn print_config(lookup: Lookup<'_>) -> Result<Exit, Error> {
-    let printed = print(&settings::print(&lookup));
+    let at_terminal = std::io::stdin().is_terminal();
+    let printed = print(&settings::print(&lookup, at_terminal));
     gather(lookup)?;
     Ok(printed)
 }

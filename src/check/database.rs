@@ -25,6 +25,18 @@ pub async fn look(place: &Place) -> Vec<Step> {
     steps
 }
 
+/// What it means that nothing names the database, if that is so. Where nothing names the host either, that has been told.
+pub fn name(place: &Place) -> Option<Step> {
+    if place.database.is_some() || place.by_default {
+        return None;
+    }
+    let message = "nothing names the database: clients look for one that is called like the user, which a short-lived one never has";
+    let hint = "end the URL with it (--database-url postgresql://host/NAME), or set PGDATABASE; no matter if the command \
+                knows it by itself";
+    let step = Step::new(Subject::Database, Finding::Drawback, message);
+    Some(step.hint(Some(hint.to_owned())))
+}
+
 async fn step(host: &str, port: &str, by_default: bool) -> Step {
     let shown = if host.starts_with('/') {
         socket(host, port)

@@ -100,6 +100,9 @@ impl Check<'_> {
             for step in database::look(&place).await {
                 report.say(&step);
             }
+            if let Some(step) = database::name(&place) {
+                report.say(&step);
+            }
         }
         let of = paths.join(" and ");
         report.say(&Step::new(
@@ -215,10 +218,17 @@ impl Check<'_> {
             Ok(capabilities) => asked.into_iter().zip(capabilities).collect(),
             Err(failure) => {
                 let message = format!("what the policy allows cannot be found out: {failure}");
-                let hint = failure
-                    .is_policy()
-                    .then(|| hints::needed_line("sys/capabilities-self", "update"));
-                return vec![Step::new(Subject::Policy, Finding::Unknown, message).hint(hint)];
+                let step = Step::new(Subject::Policy, Finding::Unknown, message);
+                let question = hints::policy("sys/capabilities-self", "update");
+                let lines = needs.iter().filter_map(Need::line);
+                return vec![if failure.is_policy() {
+                    Step {
+                        policy: std::iter::once(question).chain(lines).collect(),
+                        ..step.hint(Some("a policy of this login that has these lines lets it do all that a run does, and ask for that:".to_owned()))
+                    }
+                } else {
+                    step.hint(hints::for_failure(&failure))
+                }];
             }
         };
         let of = |path: &str| known.get(path).map(Vec::as_slice);

@@ -139,6 +139,12 @@ fn has_lease(path: &str) -> bool {
 }
 
 impl Need {
+    /// A line of a policy that gives the right; the one for least where there are several.
+    pub fn line(&self) -> Option<String> {
+        let place = self.places.last()?;
+        Some(hints::policy(&place.written, self.capability))
+    }
+
     /// The paths to ask the server about.
     pub fn asked(&self) -> impl Iterator<Item = &str> {
         self.places.iter().map(|place| place.asked.as_str())

@@ -66,8 +66,14 @@ fn judge(name: &str, trust: Option<Step>, answer: Result<SealStatus, Failure>) -
         Step::new(subject, Finding::Bad, message).hint(hints::for_failure(failure))
     };
     match answer {
+        // What answers there is not known to be the server.
         Err(failure @ Failure::Tls { .. }) => {
-            vec![reached(""), bad(Subject::Certificate, &failure)]
+            let connected = Step::new(
+                Subject::Server,
+                Finding::Good,
+                format!("something answers at {name}"),
+            );
+            vec![connected, bad(Subject::Certificate, &failure)]
         }
         // The connection and its certificate are good, and the question is not answered to everybody.
         Err(failure) if failure.is_from_api() && !failure.is_transient() => {

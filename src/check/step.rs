@@ -157,6 +157,8 @@ pub struct Report {
     format: Format,
     colour: bool,
     bad: usize,
+    /// Whether a step that a run needs could not be looked at.
+    incomplete: bool,
 }
 
 impl Report {
@@ -166,6 +168,7 @@ impl Report {
             format,
             colour: colour::wanted(std::io::stdout().is_terminal(), &Inherited),
             bad: 0,
+            incomplete: false,
         }
     }
 
@@ -177,6 +180,8 @@ impl Report {
     /// Prints a step.
     pub fn say(&mut self, step: &Step) {
         self.bad += usize::from(step.finding == Finding::Bad);
+        // The credentials themselves are never tried.
+        self.incomplete |= step.finding == Finding::Unknown && step.subject != Subject::Credentials;
         let step = step.redacted();
         let text = match self.format {
             Format::Text => step.text(self.colour),
@@ -192,6 +197,11 @@ impl Report {
     /// Prints what it comes to.
     pub fn conclude(&mut self) {
         let step = match self.bad {
+            0 if self.incomplete => Step::new(
+                Subject::End,
+                Finding::Unknown,
+                "nothing that was looked at stands in the way of a run; what is marked ? could not be looked at",
+            ),
             0 => Step::new(
                 Subject::End,
                 Finding::Good,

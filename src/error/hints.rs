@@ -64,11 +64,11 @@ pub fn policy(path: &str, capability: &str) -> String {
     format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}")
 }
 
-/// What a role's policy lacks.
+/// What the policies of a login lack.
 #[must_use]
 pub fn needed_line(path: &str, capability: &str) -> String {
     format!(
-        "the role's policy needs this line: {}",
+        "a policy of this login needs this line: {}",
         policy(path, capability)
     )
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::companion::Companion;
 use crate::error::Error;
@@ -44,6 +45,10 @@ use request::{Answer, carry_out, log_in};
 
 /// When to try again to start a companion.
 const COMPANION_AGAIN: Duration = Duration::from_secs(1);
+/// How long a connection stays open after the credentials that came by it have been handed over: the HTTP library
+/// keeps what it has read in memory until it is closed, and a command that ends at once is cleaned up after without
+/// another connection.
+const LAST_USE: Duration = Duration::from_millis(100);
 /// How long a login or a read that is under way when the child ends is waited for.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
 
@@ -65,6 +70,8 @@ pub struct Manager {
     /// When another companion is started in place of one that was killed.
     companion_due: Option<Moment>,
     news: VecDeque<News>,
+    /// When the connections are closed that the credentials came by.
+    closing: Option<Instant>,
 }
 
 impl Manager {
@@ -94,6 +101,7 @@ impl Manager {
             companion,
             companion_due: None,
             news: VecDeque::new(),
+            closing: None,
         }
     }
 
@@ -163,6 +171,11 @@ impl Manager {
             }
             () = sleep_until(self.companion_due) => {
                 self.replace_companion(false);
+                Event::Due
+            }
+            () = over(self.closing) => {
+                self.closing = None;
+                self.client.close_connections();
                 Event::Due
             }
             () = due => Event::Due,
@@ -265,13 +278,14 @@ impl Manager {
 
     /// The child has been started with the new credentials.
     pub fn child_started(&mut self) {
-        self.client.close_connections();
         self.handle(Event::Started);
+        self.closing = Some(Instant::now() + LAST_USE);
     }
 
     /// The child finds the new credentials in its file.
     pub fn handed_over(&mut self) {
         self.handle(Event::HandedOver);
+        self.closing = Some(Instant::now() + LAST_USE);
     }
 
     /// A folder is about to be made, which has to be removed whatever happens.
@@ -375,6 +389,13 @@ impl Manager {
 async fn sleep_until(moment: Option<Moment>) {
     match moment {
         Some(moment) => BootClock.sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn over(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

@@ -180,7 +180,11 @@ fn explain(failure: Failure, asked: &str, uses: Option<u64>) -> Error {
              of the role), or somebody has revoked it"
                 .to_owned(),
         ),
-        Failure::Refused { status: 403, .. } => Some(hints::needed_line(path, asked::capability(asked))),
+        // A policy does not know what there is: a path with a mistake in it is forbidden, too.
+        Failure::Refused { status: 403, .. } => Some(format!(
+            "if the path is right (--creds, VAULTEXEC_CREDS), {}",
+            hints::needed_line(path, asked::capability(asked))
+        )),
         Failure::Refused { status: 404, .. } => {
             Some(format!(
                 "is a secrets engine mounted at {mount}/, and is the path right (--creds, VAULTEXEC_CREDS)? That of a key-value \

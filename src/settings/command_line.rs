@@ -229,9 +229,10 @@ fn of_subcommand(given: &OsStr, rest: &[OsString], command: Vec<OsString>) -> Re
     let make = match &subcommand.make {
         Make::OfCommand(make) if rest.is_empty() => return Ok(make(command)),
         Make::OfCommand(_) => {
-            return Err(format!(
-                "vaultexec {name} takes options, and -- before a COMMAND"
-            ));
+            let command = rest.first().map(|word| word.display()).into_iter();
+            return Err(command
+                .map(|word| format!("put -- before a command: vaultexec {name} -- {word}"))
+                .collect());
         }
         Make::OfArgument(make) => make,
     };
@@ -261,10 +262,18 @@ fn without_dashes(word: &OsStr, more: bool, flags: &Flags) -> String {
     let more = if more { " ..." } else { "" };
     let command = word.display();
     let line = format!("to run {command}, put -- before it: vaultexec {options}-- {command}{more}");
+    // Many programs have `help` and `version` as subcommands.
+    let texts = ALL
+        .iter()
+        .filter(|known| matches!(known.form, Form::Print(_)));
+    let text = texts
+        .filter_map(|known| known.flag)
+        .find(|name| word == *name);
     let names = SUBCOMMANDS.iter().map(|known| known.name);
-    match word.to_str().and_then(|word| nearest(word, names)) {
-        Some(meant) => format!("{line}; or did you mean vaultexec {meant}?"),
-        None => line,
+    match (text, word.to_str().and_then(|word| nearest(word, names))) {
+        (Some(text), _) => format!("{line}; or did you mean vaultexec --{text}?"),
+        (None, Some(meant)) => format!("{line}; or did you mean vaultexec {meant}?"),
+        (None, None) => line,
     }
 }
 
@@ -396,7 +405,11 @@ mod tests {
             ),
             (
                 &["check", "psql"],
-                "vaultexec check takes options, and -- before a COMMAND",
+                "put -- before a command: vaultexec check -- psql",
+            ),
+            (
+                &["help"],
+                "to run help, put -- before it: vaultexec -- help; or did you mean vaultexec --help?",
             ),
             (
                 &["--no-login", "--", "psql"],

@@ -119,7 +119,8 @@ pub fn format(lookup: &Lookup<'_>, setting: &'static Setting) -> Format {
     format.unwrap_or(Format::Text)
 }
 
-fn on_expiry(lookup: &Lookup<'_>, recipe: &Recipe, at_terminal: bool) -> OnExpiry {
+/// What is done when credentials end for good.
+pub fn on_expiry(lookup: &Lookup<'_>, recipe: &Recipe, at_terminal: bool) -> OnExpiry {
     let given = lookup.parsed(&ON_EXPIRY, |text| match text {
         "restart" => Ok(OnExpiry::Restart),
         "refresh" if recipe.handover != Handover::Service => Err(

@@ -44,8 +44,8 @@ static OWNED: &[(&Setting, &[&str])] = &[
     (&PASSWORD_FILE, &[USERPASS, LDAP]),
 ];
 
-/// The settings of the login, if they are sound.
-pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
+/// The method that was asked for, else the one that was found; nothing where what was asked for is none.
+pub fn method(lookup: &Lookup<'_>) -> Option<&'static str> {
     let asked = lookup.parsed(&AUTH, |text| match AUTH.form {
         Form::Choice(_, choices) => {
             let known = choices.iter().find(|choice| **choice == text);
@@ -53,12 +53,16 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
         }
         _ => Err(forms::no_choice(text, &AUTH)),
     });
-    if asked.is_none() && !lookup.is_missing(&AUTH) {
-        return None;
+    match asked {
+        None if lookup.is_missing(&AUTH) => Some(found(lookup, token_source(lookup).is_some())),
+        asked => asked,
     }
-    let token = token_source(lookup);
-    let method = asked.unwrap_or_else(|| found(lookup, token.is_some()));
-    if !is_all_for(lookup, method) && asked.is_none() {
+}
+
+/// The settings of the login, if they are sound.
+pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
+    let method = method(lookup)?;
+    if !is_all_for(lookup, method) && lookup.is_missing(&AUTH) {
         return None;
     }
     // A wrong mount is reported, and the checks go on.
@@ -66,7 +70,7 @@ pub fn auth(lookup: &Lookup<'_>) -> Option<AuthSettings> {
     let mount = mount.unwrap_or_else(|| method.to_owned());
     let mount = mount.strip_prefix("auth/").unwrap_or(&mount).to_owned();
     match method {
-        TOKEN_METHOD => token_settings(lookup, token).map(AuthSettings::Token),
+        TOKEN_METHOD => token_settings(lookup, token_source(lookup)).map(AuthSettings::Token),
         KUBERNETES => jwt::kubernetes(lookup, mount)
             .map(Box::new)
             .map(AuthSettings::Jwt),

@@ -1,33 +1,56 @@
 //! `--print-config`: every value in force and where it came from, as a file of settings. No secret.
 
-use super::forms;
+use super::gather::on_expiry;
 use super::lookup::{Layer, Lookup, Value};
 use super::row::{Fallback, Form, Setting};
+use super::table::{AUTH, AUTH_MOUNT, ON_EXPIRY};
+use super::{credentials, forms, login};
 
 /// The column in which the origin begins.
 const COLUMN: usize = 48;
 
-/// One line a setting.
+/// One line a setting. `at_terminal` says whether standard input is one.
 #[must_use]
-pub fn print(lookup: &Lookup<'_>) -> String {
+pub fn print(lookup: &Lookup<'_>, at_terminal: bool) -> String {
     lookup
         .all()
         .filter(|(setting, _)| setting.variable.is_some())
-        .map(|(setting, values)| format!("{}\n", line(setting, &values)))
+        .map(|(setting, values)| {
+            let found = || found(setting, lookup, at_terminal);
+            format!("{}\n", line(setting, &values, found))
+        })
         .collect()
 }
 
-fn line(setting: &Setting, values: &[Value]) -> String {
+/// What a default comes to that depends on others, where one word says so.
+fn found(setting: &Setting, lookup: &Lookup<'_>, at_terminal: bool) -> Option<String> {
+    if *setting == AUTH {
+        login::method(lookup).map(str::to_owned)
+    } else if *setting == AUTH_MOUNT {
+        login::method(lookup)
+            .filter(|method| *method != "token")
+            .map(str::to_owned)
+    } else if *setting == ON_EXPIRY {
+        Some(on_expiry(lookup, &credentials::recipe(lookup), at_terminal).to_string())
+    } else {
+        None
+    }
+}
+
+fn line(setting: &Setting, values: &[Value], found: impl Fn() -> Option<String>) -> String {
     let name = match (setting.key(), setting.variable) {
         (Some(key), _) => key.to_owned(),
         // The file has no such key.
         (None, variable) => format!("# {}", variable.unwrap_or_default()),
     };
     let Some(first) = values.first() else {
-        let name = name.trim_start_matches("# ");
+        let bare = name.trim_start_matches("# ");
         return match setting.default {
-            Fallback::Depends(text) => format!("# {name}: {text} (default)"),
-            _ => format!("# {name} is not set"),
+            Fallback::Depends(text) => match found() {
+                Some(found) => told(&format!("{name} = {}", quoted(&found)), "default"),
+                None => format!("# {bare}: {text} (default)"),
+            },
+            _ => format!("# {bare} is not set"),
         };
     };
     let given = match setting.form {
@@ -39,7 +62,11 @@ fn line(setting: &Setting, values: &[Value]) -> String {
         Layer::Default => "default",
         _ => first.name.as_str(),
     };
-    format!("{:COLUMN$} # {from}", format!("{name} = {given}"))
+    told(&format!("{name} = {given}"), from)
+}
+
+fn told(value: &str, from: &str) -> String {
+    format!("{value:COLUMN$} # {from}")
 }
 
 /// The value as TOML has it.
@@ -82,7 +109,7 @@ mod tests {
 
     fn printed(flags: &[&str], environment: &[(&str, &str)]) -> String {
         let (flags, environment) = (Flags::of(flags), Given(environment.to_vec()));
-        print(&Lookup::new(&flags, &environment))
+        print(&Lookup::new(&flags, &environment), false)
     }
 
     #[test]
@@ -115,6 +142,10 @@ mod tests {
             "stop-timeout = \"10s\" # default",
             "# namespace is not set",
             "# kill-after: never (default)",
+            "auth = \"approle\" # default",
+            "auth-mount = \"approle\" # default",
+            "# wrapping-path: auth/MOUNT/role/ANY/secret-id (default)",
+            "on-expiry = \"restart\" # default",
         ] {
             assert!(
                 lines.iter().any(|line| line == wanted),

@@ -1,5 +1,7 @@
 //! What the user wants when credentials end.
 
+use std::fmt;
+
 use crate::sys::signal::Signal;
 
 /// What happens when credentials cannot be extended any further.
@@ -22,5 +24,18 @@ impl OnExpiry {
     #[must_use]
     pub const fn replaces(self) -> bool {
         matches!(self, Self::Restart | Self::Refresh)
+    }
+}
+
+/// As `--on-expiry` takes it.
+impl fmt::Display for OnExpiry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restart => formatter.write_str("restart"),
+            Self::Refresh => formatter.write_str("refresh"),
+            Self::Signal(signal) => write!(formatter, "signal:{signal}"),
+            Self::Stop => formatter.write_str("stop"),
+            Self::Warn => formatter.write_str("warn"),
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::mask;
 use super::signal::{Signal, SignalSet};
 
 /// Bit `n - 1` is set when signal `n` was ignored.
@@ -29,31 +30,23 @@ extern "C" fn record() {
         libc::prctl(libc::PR_SET_DUMPABLE, 0)
     };
 
-    let mut ignored = 0u64;
-    for number in Signal::all_numbers() {
-        let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: a null new action only queries; `action` is valid for writing one sigaction.
-        let asked = unsafe { libc::sigaction(number, std::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: filled in by the successful call.
-        if asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN {
-            ignored |= bit(number);
-        }
-    }
-    IGNORED.store(ignored, Ordering::Relaxed);
+    let ignored: SignalSet = Signal::all().filter(|&it| is_ignored(it)).collect();
+    IGNORED.store(ignored.bits(), Ordering::Relaxed);
 
-    let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: a null new mask only queries; `mask` is valid for writing one set.
-    let asked =
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr()) };
-    if asked == 0 {
-        // SAFETY: filled in by the successful call.
-        let mask = unsafe { mask.assume_init() };
-        let blocked = Signal::all_numbers()
-            // SAFETY: `mask` is a valid set and the number is in range.
-            .filter(|&number| unsafe { libc::sigismember(&raw const mask, number) } == 1)
-            .fold(0, |bits, number| bits | bit(number));
-        BLOCKED.store(blocked, Ordering::Relaxed);
-    }
+    let mut blocked = 0u64;
+    // SAFETY: a null new mask only queries; the kernel's own set has the size that it is told.
+    unsafe {
+        let new = std::ptr::null::<u64>();
+        let size = size_of_val(&blocked);
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            new,
+            &raw mut blocked,
+            size,
+        )
+    };
+    BLOCKED.store(blocked, Ordering::Relaxed);
 
     for (descriptor, closed) in (0..).zip(&CLOSED) {
         // SAFETY: F_GETFD has no effect on memory and is defined for any number.
@@ -62,8 +55,12 @@ extern "C" fn record() {
     }
 }
 
-const fn bit(number: libc::c_int) -> u64 {
-    1u64 << (number - 1)
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action only queries; `action` is valid for writing one sigaction.
+    let asked = unsafe { mask::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked.is_ok() && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// The signals that were ignored when vaultexec started.

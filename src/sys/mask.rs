@@ -12,12 +12,9 @@ pub(super) struct AllBlocked(libc::sigset_t);
 impl AllBlocked {
     pub(super) fn new() -> Self {
         let mut before = empty_set();
-        let mut all = empty_set();
-        // SAFETY: both sets are valid for writing.
-        unsafe {
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        }
+        let all = full_set();
+        // SAFETY: both sets are valid.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
         Self(before)
     }
 }
@@ -43,13 +40,18 @@ pub(super) fn restore_inherited() {
         };
         let _before = set_disposition(signal, disposition);
     }
-    let mut mask = empty_set();
-    for signal in Signal::all().filter(|&signal| inherited::blocked().contains(signal)) {
-        // SAFETY: the set is valid and the number in range.
-        unsafe { libc::sigaddset(&raw mut mask, signal.number()) };
-    }
-    // SAFETY: the set is valid.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut()) };
+    let mask = inherited::blocked().bits();
+    // SAFETY: the kernel's own set, of the size it is told.
+    unsafe {
+        let before = std::ptr::null_mut::<u64>();
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            before,
+            size_of_val(&mask),
+        )
+    };
 }
 
 /// Ignores every signal that can be ignored, and takes back every handler.
@@ -69,12 +71,8 @@ pub(super) fn set_disposition(
     action.sa_sigaction = disposition;
     let mut before = action;
     // SAFETY: both are valid; `disposition` is one of the two constants, not a function.
-    let set = unsafe { libc::sigaction(signal.number(), &raw const action, &raw mut before) };
-    if set == 0 {
-        Ok(before)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    unsafe { sigaction(signal, &raw const action, &raw mut before) }?;
+    Ok(before)
 }
 
 /// Has the signals by which a program is asked to end do so, where the kernel would not let them: in
@@ -94,19 +92,113 @@ pub fn end_when_asked_to() {
     }
 }
 
-/// Blocks every signal while this one's handler runs. Otherwise one that comes meanwhile is
-/// recorded before it, and a TSTP with a CONT behind it becomes a stop that nobody ends.
-pub(super) fn handle_one_at_a_time(signal: Signal) -> io::Result<()> {
-    let mut action = set_disposition(signal, libc::SIG_DFL)?;
-    // SAFETY: the mask is part of a valid action.
-    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
-    restore(signal, &action);
-    Ok(())
+/// What runs when a signal comes.
+pub(super) type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// Has `handler`, which must be async-signal-safe, run when a signal comes, with every other one blocked
+/// meanwhile. Otherwise one that comes then is recorded before it, and a TSTP with a CONT behind it becomes a
+/// stop that nobody ends.
+pub(super) fn handle_alone(signal: Signal, handler: Handler) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as libc::sighandler_t;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+    action.sa_mask = full_set();
+    // SAFETY: the action is valid, and its handler may run at any time.
+    unsafe { sigaction(signal, &raw const action, std::ptr::null_mut()) }
 }
 
 pub(super) fn restore(signal: Signal, action: &libc::sigaction) {
     // SAFETY: `action` is a valid one: the signal's before, or a handler that may run at any time.
-    unsafe { libc::sigaction(signal.number(), action, std::ptr::null_mut()) };
+    let _restored = unsafe { sigaction(signal, action, std::ptr::null_mut()) };
+}
+
+/// `sigaction(2)`, of every signal that a program can handle.
+///
+/// # Safety
+/// Each of the two is valid, or null; and a handler is async-signal-safe.
+///
+/// # Errors
+/// The system's.
+pub(super) unsafe fn sigaction(
+    signal: Signal,
+    new: *const libc::sigaction,
+    before: *mut libc::sigaction,
+) -> io::Result<()> {
+    #[cfg(target_env = "musl")]
+    if signal.number() == kernel::KEPT_BY_MUSL {
+        // SAFETY: the caller's promise.
+        return unsafe { kernel::sigaction(new, before) };
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { libc::sigaction(signal.number(), new, before) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// musl keeps one signal for itself and refuses to set it: for changes of the user in all threads, which
+/// are not made here. To others it is an ordinary one: glibc calls it SIGRTMIN.
+#[cfg(target_env = "musl")]
+mod kernel {
+    use std::io;
+
+    pub(super) const KEPT_BY_MUSL: libc::c_int = 34;
+    const SA_RESTORER: libc::c_ulong = 0x0400_0000;
+
+    /// As the kernel has it on x86-64 and arm64.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Action {
+        handler: libc::sighandler_t,
+        flags: libc::c_ulong,
+        /// What a handler returns to, where the C library has to bring it.
+        restorer: usize,
+        mask: u64,
+    }
+
+    unsafe fn set(signal: libc::c_int, new: *const Action, before: *mut Action) -> io::Result<()> {
+        // SAFETY: the caller's promise.
+        match unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                new,
+                before,
+                size_of::<u64>(),
+            )
+        } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// As [`super::sigaction`]. A handler returns as those do that the C library has set: USR1 has one before.
+    pub(super) unsafe fn sigaction(
+        new: *const libc::sigaction,
+        before: *mut libc::sigaction,
+    ) -> io::Result<()> {
+        let (mut like, mut old) = (Action::default(), Action::default());
+        // SAFETY: only asks.
+        unsafe { set(libc::SIGUSR1, std::ptr::null(), &raw mut like) }?;
+        // SAFETY: the caller's promise.
+        let action = unsafe { new.as_ref() }.map(|new| Action {
+            handler: new.sa_sigaction,
+            flags: libc::c_ulong::try_from(new.sa_flags).unwrap_or_default()
+                | (like.flags & SA_RESTORER),
+            restorer: like.restorer,
+            mask: u64::MAX,
+        });
+        let action = action.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: both are valid or null; and what the handler does is the caller's promise.
+        unsafe { set(KEPT_BY_MUSL, action, &raw mut old) }?;
+        // SAFETY: the caller's promise.
+        if let Some(before) = unsafe { before.as_mut() } {
+            before.sa_sigaction = old.handler;
+            before.sa_flags = libc::c_int::try_from(old.flags & !SA_RESTORER).unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 /// Sends this thread a signal that is valid. In one system call: a CONT that comes before it is
@@ -136,14 +228,21 @@ pub(super) fn unblock_all() -> io::Result<()> {
 /// Leaves every signal to the other threads, for a thread that only helps. All but those for a read
 /// from, or a write to, the terminal in the background, which would fail where they are blocked.
 pub fn leave_signals_to_others() {
-    let mut helped = empty_set();
+    let mut helped = full_set();
     // SAFETY: the set is valid, and the numbers are in range.
     unsafe {
-        libc::sigfillset(&raw mut helped);
         libc::sigdelset(&raw mut helped, libc::SIGTTIN);
         libc::sigdelset(&raw mut helped, libc::SIGTTOU);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const helped, std::ptr::null_mut());
     }
+}
+
+/// Every signal, those included that the C library would leave out: it does so itself where it must.
+fn full_set() -> libc::sigset_t {
+    let mut set = empty_set();
+    // SAFETY: a set of bits, each of which may be set.
+    unsafe { (&raw mut set).write_bytes(0xff, 1) };
+    set
 }
 
 pub(super) fn empty_set() -> libc::sigset_t {

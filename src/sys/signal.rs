@@ -54,12 +54,8 @@ impl Signal {
 
     /// Every signal that a program can handle or ignore, and KILL and STOP.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::all_numbers().map(Self)
-    }
-
-    /// The numbers behind [`Signal::all`].
-    pub(super) fn all_numbers() -> impl Iterator<Item = libc::c_int> {
-        (1..=31).chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+        // The C libraries' threads need 32 and 33.
+        (1..=31).chain(34..=libc::SIGRTMAX()).map(Self)
     }
 
     /// The signal's number on this system.
@@ -130,6 +126,12 @@ impl SignalSet {
     #[must_use]
     pub(super) const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// As [`SignalSet::from_bits`] reads it: the kernel's own form.
+    #[must_use]
+    pub(super) const fn bits(self) -> u64 {
+        self.0
     }
 
     /// Whether the signal is one of them.

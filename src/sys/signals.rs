@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{IntoRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,8 +16,7 @@ use nix::unistd::pipe2;
 use tokio::io::unix::AsyncFd;
 
 use super::mask::{
-    AllBlocked, empty_set, handle_one_at_a_time, raise, restore, set_disposition, unblock_all,
-    with_blocked,
+    empty_set, handle_alone, raise, restore, set_disposition, unblock_all, with_blocked,
 };
 use super::reap::Pid;
 use super::signal::Signal;
@@ -53,6 +53,9 @@ impl Received {
 /// before the first one is taken; so does this, since many programs take a second one as "now".
 const REPEATED_WITHIN: Duration = Duration::from_millis(5);
 
+/// Where the handlers write to.
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
 /// What a handler writes: the signal, `si_code`, the sender.
 const RECORD: usize = 3 * size_of::<i32>();
 
@@ -72,23 +75,13 @@ impl Signals {
     pub fn install() -> io::Result<Self> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // The handlers outlive everything, and so must the descriptor that they write to.
-        let writer = writer.into_raw_fd();
+        PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
         // And so must a reader, which nobody reads: a write without one raises SIGPIPE, whose
         // handler writes, without end.
         let _kept = reader.try_clone()?.into_raw_fd();
-        // What the caller ignores must not strike between the one disposition and the other.
-        let blocked = AllBlocked::new();
         for signal in Signal::all().filter(|signal| signal.can_be_caught()) {
-            set_disposition(signal, libc::SIG_DFL)?;
-            // SAFETY: `record` only calls functions that are async-signal-safe.
-            unsafe {
-                signal_hook_registry::register_unchecked(signal.number(), move |info| {
-                    record(writer, info);
-                })
-            }?;
-            handle_one_at_a_time(signal)?;
+            handle_alone(signal, record)?;
         }
-        drop(blocked);
         unblock_all()?;
         // SAFETY: an owned descriptor stays open and the same for as long as it is registered.
         let pipe = unsafe { AsyncFd::register(reader) }?;
@@ -234,9 +227,11 @@ impl Signals {
     }
 }
 
-/// Runs inside a signal handler.
-fn record(pipe: libc::c_int, info: &libc::siginfo_t) {
+/// The handler of every signal. It only calls functions that are async-signal-safe.
+extern "C" fn record(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let saved = Errno::last_raw();
+    // SAFETY: the kernel passes a valid one to a handler that has asked for it.
+    let info = unsafe { &*info };
     let fault = Signal::new(info.si_signo).is_some_and(Signal::is_fault) && info.si_code > 0;
     if fault {
         // Our own fault, not a message: die of it as any program would.
@@ -253,7 +248,13 @@ fn record(pipe: libc::c_int, info: &libc::siginfo_t) {
     }
     // SAFETY: `bytes` is valid for reading its own length. A full pipe loses the record, after
     // thousands that the event loop has not got round to: blocking here would be worse.
-    unsafe { libc::write(pipe, bytes.as_ptr().cast(), bytes.len()) };
+    unsafe {
+        libc::write(
+            PIPE.load(Ordering::Relaxed),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+        )
+    };
     Errno::set_raw(saved);
 }
 

@@ -179,7 +179,7 @@ fn a_secret_id_that_is_bound_to_another_address_is_told_as_the_server_means_it()
                 .output();
             run.assert_code(125).stderr_contains(field);
             assert!(
-                !run.err().contains("secret id is wrong") && !run.err().contains("policy needs"),
+                !run.err().contains("secret id is wrong") && !run.err().contains("needs this line"),
                 "{run}"
             );
         }

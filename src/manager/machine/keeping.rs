@@ -19,18 +19,18 @@ const LATE_READERS: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// The fresh credentials become the current ones, and the old ones are revoked.
-    pub(super) fn started(&mut self, now: Moment, actions: &mut Vec<Action>) {
+    pub(super) fn started(&mut self, now: Moment) {
         // The child that had it is gone.
         self.outgoing = None;
-        self.replace(now, None, actions);
+        self.replace(now, None);
     }
 
     /// As `started`, but the old ones stay for those that have just read them from the file.
-    pub(super) fn handed_over(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        self.replace(now, Some(now + LATE_READERS), actions);
+    pub(super) fn handed_over(&mut self, now: Moment) {
+        self.replace(now, Some(now + LATE_READERS));
     }
 
-    fn replace(&mut self, now: Moment, stays: Option<Moment>, actions: &mut Vec<Action>) {
+    fn replace(&mut self, now: Moment, stays: Option<Moment>) {
         let Some((fresh, _)) = self.fresh.take() else {
             return;
         };
@@ -38,7 +38,6 @@ impl Machine {
         if self.rules.keep {
             self.ledger.apply(Fact::Kept(fresh.session));
         }
-        self.ask_rights_once(fresh.session, actions);
         let old = self.current.replace(fresh);
         let first = old.is_none();
         self.outgoing = old.zip(stays);

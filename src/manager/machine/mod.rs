@@ -211,8 +211,8 @@ impl Machine {
         match event {
             Event::Wanted => self.want(now, chance(), &mut actions),
             Event::Answered(answer) => self.answered(answer, now, chance, &mut actions),
-            Event::Started => self.started(now, &mut actions),
-            Event::HandedOver => self.handed_over(now, &mut actions),
+            Event::Started => self.started(now),
+            Event::HandedOver => self.handed_over(now),
             Event::Unusable => self.give_back(now),
             Event::Look => self.sets().for_each(|set| set.look_now(now)),
             Event::ActFailed => {

@@ -228,7 +228,7 @@ fn a_token_that_will_not_do_is_told_and_not_shown() {
     for (token, needle) in [
         (unknown, "the token is wrong, has expired or was revoked"),
         (&spent, "has no use left"),
-        (&other, "the role's policy needs this line"),
+        (&other, "a policy of this login needs this line"),
         ("{\"auth\": {}}", "VAULT_TOKEN: it holds JSON"),
     ] {
         let run = bare(&tenant).env("VAULT_TOKEN", token).canary(unknown);
