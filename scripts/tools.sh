@@ -162,6 +162,29 @@ need_node_driver() {
     [ -f "$node_dir/installed.txt" ] || warn "tools.sh: the test of Node's driver will fail: it takes $node_packages from Debian's packages"
 }
 
+# --- PgBouncer, for the tests ----------------------------------------------------------------------------------------
+
+# Unpacked and not installed: installed, it would be a service of this machine from then on.
+pgbouncer_dir=$tools_dir/pgbouncer
+
+need_pgbouncer() {
+    if have pgbouncer || [ -x "$pgbouncer_dir/usr/sbin/pgbouncer" ]; then return 0; fi
+    if have apt-get && have dpkg && can_install; then
+        say "fetching PgBouncer into target/tools/pgbouncer (once)"
+        refresh_once
+        local archives=$scratch/pgbouncer package
+        mkdir -p "$archives/partial"
+        if apt -o "Dir::Cache::archives=$archives" --download-only --no-install-recommends -y install pgbouncer >"$scratch/apt.log" 2>&1; then
+            rm -rf "$pgbouncer_dir.part" && mkdir -p "$pgbouncer_dir.part"
+            for package in "$archives"/*.deb; do dpkg -x "$package" "$pgbouncer_dir.part"; done
+            rm -rf "$pgbouncer_dir" && mv "$pgbouncer_dir.part" "$pgbouncer_dir"
+        else
+            tail -n 5 "$scratch/apt.log" >&2
+        fi
+    fi
+    [ -x "$pgbouncer_dir/usr/sbin/pgbouncer" ] || warn "tools.sh: the test of PgBouncer will fail: have pgbouncer on the PATH"
+}
+
 # --- the small programs that the tests run --------------------------------------------------------------------------
 
 want_small_programs() {
@@ -213,7 +236,7 @@ main() {
     scope=${1-all}
     need_vault
     case $scope in
-    all) need_postgres && need_small_programs && need_drivers && need_node_driver ;;
+    all) need_postgres && need_small_programs && need_drivers && need_node_driver && need_pgbouncer ;;
     servers) need_postgres ;;
     containers) need_small_programs ;;
     *) fail "usage: tools.sh [servers | containers]" ;;

