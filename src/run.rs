@@ -23,6 +23,7 @@ use crate::render::environment::is_secret;
 use crate::render::recipe::Handover;
 use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
+use crate::sys::apart::Ending;
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{helper, inherited, mask, own_environment, process, prompt};
@@ -92,7 +93,8 @@ fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     let exit = LocalSet::new().block_on(&runtime, work);
     // A look-up of a name that still hangs is not waited for.
     runtime.shutdown_background();
-    exit
+    // The companion has had the time until here to end.
+    exit.map(|(exit, _ending)| exit)
 }
 
 fn new_client(config: &Config) -> Result<Client, Error> {
@@ -113,7 +115,7 @@ async fn obtain_run_and_clean_up(
     invocation: Invocation,
     companion: Option<Companion>,
     client: Client,
-) -> Result<Exit, Error> {
+) -> Result<(Exit, Option<Ending>), Error> {
     let mut signals =
         Signals::install().map_err(|error| Error::system("handle signals", &error))?;
     let login = read_secrets(config, &mut signals).await?;
@@ -126,8 +128,8 @@ async fn obtain_run_and_clean_up(
         manager.claim_back();
     }
     clean_up(config, &mut manager, &mut signals).await;
-    let left = manager.conclude();
-    Ok(conclude(config, outcome, &left))
+    let (left, ending) = manager.conclude();
+    Ok((conclude(config, outcome, &left), ending))
 }
 
 /// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are

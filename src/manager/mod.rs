@@ -34,6 +34,7 @@ use crate::login::Login;
 use crate::revoke;
 use crate::secret::Fields;
 use crate::supervise::SLOW;
+use crate::sys::apart::Ending;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::spawn::Child;
@@ -45,6 +46,8 @@ use request::{Answer, carry_out, log_in};
 
 /// When to try again to start a companion.
 const COMPANION_AGAIN: Duration = Duration::from_secs(1);
+/// How many turns of the event loop it takes to send a request by a connection that there is.
+const SENDING: u32 = 3;
 /// How long a connection stays open after the credentials that came by it have been handed over: the HTTP library
 /// keeps what it has read in memory until it is closed, and a command that ends at once is cleaned up after without
 /// another connection.
@@ -132,7 +135,14 @@ impl Manager {
                 }
             };
             match news {
-                News::Obtained => return Ok(()),
+                News::Obtained => {
+                    // To start the child holds this thread up: what the policy allows is asked before, so that the server
+                    // answers meanwhile.
+                    for _ in 0..SENDING {
+                        tokio::task::yield_now().await;
+                    }
+                    return Ok(());
+                }
                 News::NotObtained(unobtained) => return Err(unobtained.error),
                 News::Expiring | News::LastCall | News::Expired => {}
             }
@@ -183,11 +193,15 @@ impl Manager {
     }
 
     fn handle(&mut self, event: Event) {
+        let only_rights = matches!(event, Event::Answered(Answer::Rights(..)));
         let actions = self
             .machine
             .handle(event, Moment::now(), &mut fastrand::f64);
-        // Before a request is sent: its answer may be lost with this process.
-        self.tell_companion();
+        // Before a request is sent: its answer may be lost with this process. Rights go with the credentials that are on
+        // their way: each message wakes the companion, which takes time from whoever else runs.
+        if !(only_rights && actions.is_empty() && self.machine.is_obtaining()) {
+            self.tell_companion();
+        }
         for action in actions {
             match action {
                 Action::Tell(news) => self.news.push_back(news),
@@ -356,7 +370,8 @@ impl Manager {
             ..
         } = self;
         let changed = |ledger: &Ledger| {
-            if let Some(companion) = companion {
+            // With nothing left to do, it is about to be ended.
+            if let Some(companion) = companion.as_mut().filter(|_| !ledger.is_settled()) {
                 companion.tell_ledger(ledger);
             }
         };
@@ -365,7 +380,7 @@ impl Manager {
     }
 
     /// Ends the companion, or leaves to it what could not be done; says what is left.
-    pub fn conclude(mut self) -> Vec<Left> {
+    pub fn conclude(mut self) -> (Vec<Left>, Option<Ending>) {
         let now = Moment::now();
         let ledger = self.machine.ledger_mut();
         ledger.apply(Fact::Abandoned);
@@ -373,16 +388,13 @@ impl Manager {
         revoke::retire_all(ledger, now);
         let left = ledger.left(now);
         let can_go_on = ledger.is_revoking(now);
-        let goes_on = match self.companion {
-            Some(companion) if can_go_on => companion.leave_to_it(self.machine.ledger()),
-            Some(companion) => {
-                companion.dismiss();
-                false
-            }
-            None => false,
+        let (goes_on, ending) = match self.companion {
+            Some(companion) if can_go_on => (companion.leave_to_it(self.machine.ledger()), None),
+            Some(companion) => (false, companion.dismiss()),
+            None => (false, None),
         };
         wording::say_what_is_left(&left, goes_on, now);
-        left
+        (left, ending)
     }
 }
 

@@ -146,8 +146,6 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
             paths,
             limit,
         } => {
-            // The read that was asked for with it goes first: somebody waits for that one.
-            tokio::task::yield_now().await;
             let rights = rights::ask(&client, &token, &paths, limit).await;
             Answer::Rights(session, rights)
         }

@@ -159,6 +159,12 @@ impl Machine {
         self.current.is_some() && (self.obtaining.is_some() || self.asking_rights.is_some())
     }
 
+    /// Whether new credentials are on their way.
+    #[must_use]
+    pub const fn is_obtaining(&self) -> bool {
+        self.obtaining.is_some()
+    }
+
     /// The new credentials, while they are here.
     #[must_use]
     pub fn fresh_secrets(&self) -> &[Fields] {
