@@ -95,11 +95,26 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Begins to try the new credentials, if that is asked for.
+    /// Tries the first credentials, if that is asked for. They are kept alive meanwhile.
     ///
     /// # Errors
-    /// When they cannot be tried at all.
-    pub fn begin_trial(&self) -> Result<Option<Trial>, Error> {
+    /// When they cannot be tried, or the database does not let them in.
+    pub async fn try_credentials(&mut self) -> Result<(), Error> {
+        let Some(mut trial) = self.begin_trial()? else {
+            return Ok(());
+        };
+        loop {
+            tokio::select! {
+                biased;
+                tried = &mut trial => return tried,
+                // What ends without a child is told when there is one.
+                _news = self.manager.next() => {}
+            }
+        }
+    }
+
+    /// Begins to try the new credentials, if that is asked for.
+    fn begin_trial(&self) -> Result<Option<Trial>, Error> {
         let Some(psql) = self.invocation.psql.clone() else {
             return Ok(None);
         };

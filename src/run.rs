@@ -304,12 +304,11 @@ async fn obtain_and_run(
         }
     }
     let mut command = Command::new(config, invocation, manager);
-    if let Some(trial) = command.begin_trial()? {
-        let trial = supervise::when_slow(wording::say_waiting_for_the_database, trial);
-        match supervise::interruptible(trial, signals, &interrupt).await {
-            Startup::Done(tried) => tried?,
-            Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
-        }
+    let trial = command.try_credentials();
+    let trial = supervise::when_slow(wording::say_waiting_for_the_database, trial);
+    match supervise::interruptible(trial, signals, &interrupt).await {
+        Startup::Done(tried) => tried?,
+        Startup::Interrupted(signal, _) => return Err(Error::Interrupted(signal)),
     }
     let child = command.start_child(signals)?;
     let machine = Machine::new(Rules {

@@ -30,6 +30,8 @@ pub struct Need {
     places: Vec<Place>,
     /// What happens without it.
     without: &'static str,
+    /// What to do with the lines that a policy lacks.
+    remedy: &'static str,
     finding: Finding,
 }
 
@@ -58,6 +60,7 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
         capability: "update",
         places: vec![Place::of(path)],
         without,
+        remedy: "add this line to a policy of this login:",
         finding,
     };
     let mut needs = Vec::new();
@@ -65,6 +68,8 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
         let path = asked::path(asked);
         needs.push(Need {
             capability: asked::capability(asked),
+            // A policy does not know what there is.
+            remedy: "if the path is right (--creds, VAULTEXEC_CREDS), add this line to a policy of this login:",
             ..need(
                 &format!("read credentials at {path}"),
                 path,
@@ -102,6 +107,7 @@ pub fn needs(facts: Facts<'_>) -> Vec<Need> {
                     written: format!("sys/leases/revoke/{path}/*"),
                 },
             ],
+            remedy: "add one of these lines to a policy of this login:",
             ..need(&format!("revoke leases of {path}"), "", without, finding)
         });
     }
@@ -163,14 +169,9 @@ impl Need {
             "the policy does not let it {}: {}",
             self.purpose, self.without
         );
-        let hint = if self.places.len() > 1 {
-            "add one of these lines to a policy of this login:"
-        } else {
-            "add this line to a policy of this login:"
-        };
         let lines = self.places.iter();
         Step {
-            hint: Some(hint.to_owned()),
+            hint: Some(self.remedy.to_owned()),
             policy: lines
                 .map(|place| hints::policy(&place.written, self.capability))
                 .collect(),

@@ -102,6 +102,27 @@ fn one_that_does_not_answer_is_given_up_and_a_signal_ends_the_wait() {
 }
 
 #[test]
+fn what_is_waited_for_longer_than_its_lease_lasts_is_kept_alive() {
+    let tenant = Tenant::with(Servers::shared(), |spec| {
+        spec.default_ttl("3s").max_ttl("60s")
+    });
+    let folder = Folder::new().unwrap();
+    let psql = folder.path().join("psql");
+    std::fs::write(&psql, "#!/bin/sh\nsleep 6; echo 1\n").unwrap();
+    std::fs::set_permissions(&psql, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let real = Servers::shared().postgres.psql();
+    let run = tenant
+        .command()
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .arg("--wait-login")
+        .child([real.to_str().unwrap(), "-XAtc", "SELECT 1"])
+        .output();
+    run.assert_code(0);
+    assert_eq!(run.out(), "1\n");
+    tenant.assert_nothing_left();
+}
+
+#[test]
 fn what_tries_it_dies_with_vaultexec() {
     let tenant = Tenant::new(Servers::shared());
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
