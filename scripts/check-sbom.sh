@@ -13,7 +13,7 @@ for path in "$root" "$(cd "$cargo_home" && pwd -P)" "$(rustc --print sysroot)"; 
     if grep -qF "$path" "$first"; then fail "$first holds the path $path"; fi
 done
 
-target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+target=$(sh scripts/target.sh)
 cargo tree --locked --edges normal --prefix none --format '{p}' --target "$target" >"$first.tree"
 python3 - "$first" "$first.tree" <<'PYTHON' || { rm -f "$first.tree"; fail "$first is not what it should be"; }
 import json, sys
