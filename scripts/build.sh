@@ -54,12 +54,14 @@ SCRIPT
 }
 
 # Paths would tell where it was built, and make every folder's build another one. The standard library's are the ones
-# that it has where its source is not installed. Relative relocations are packed, which only musl can be relied on to read.
+# that it has where its source is not installed.
 build() {
     smaller=
     case $target in *-linux-musl)
         write_linker_script
-        smaller="-C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,$linker_script"
+        smaller="-C link-arg=-Wl,-T,$linker_script"
+        # Relative relocations are packed: Rust has a musl that reads them since 1.93.
+        [ "$(about_rustc release | cut -d. -f2)" -lt 93 ] || smaller="$smaller -C link-arg=-Wl,-z,pack-relative-relocs"
     esac
     VAULTEXEC_COMMIT=$(commit) RUSTFLAGS="-C target-feature=+crt-static $smaller
         --remap-path-prefix=$source=/vaultexec

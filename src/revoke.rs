@@ -161,8 +161,8 @@ fn verdict(
         .max(failure.retry_after().unwrap_or_default());
     let next = match reason {
         // A policy can allow one role's leases only by the form with the lease in the path. Where it is
-        // known what the policy allows, this was that form, and it is the token that is gone.
-        Reason::Policy if matches!(call.form, Form::Body(_)) && !knows_rights(ledger, target) => {
+        // known to allow any, it is the token that is gone.
+        Reason::Policy if matches!(call.form, Form::Body(_)) && !allows_any(ledger, target) => {
             Next::Now
         }
         Reason::Policy => Next::Never,
@@ -201,10 +201,11 @@ fn is_over(ledger: &Ledger, target: Target, now: Moment) -> bool {
     }
 }
 
-/// Whether the server has said which revocations the token's policy allows.
-fn knows_rights(ledger: &Ledger, target: Target) -> bool {
+/// Whether the server has said that the token's policy allows the revocation of any lease.
+fn allows_any(ledger: &Ledger, target: Target) -> bool {
     let session = session_of(ledger, target).and_then(|no| ledger.session(no));
-    session.is_some_and(|session| session.rights.is_some())
+    let rights = session.and_then(|session| session.rights.as_ref());
+    rights.is_some_and(|rights| rights.any)
 }
 
 fn session_of(ledger: &Ledger, target: Target) -> Option<crate::ledger::SessionNo> {
@@ -296,12 +297,11 @@ const fn again(next: &Next) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{NewLease, Rights};
+    use crate::ledger::{NewLease, Rights, SessionNo};
     use crate::manager::test_support::{refused, service_token};
 
-    /// Asks for all that is due until there is no more, each answered by a 403; says in which forms.
-    fn forms(rights: Option<Rights>) -> Vec<Form> {
-        let now = Moment::now();
+    /// A token with one lease.
+    fn with_lease(now: Moment) -> (Ledger, SessionNo) {
         let mut ledger = Ledger::default();
         ledger.apply(Fact::LoggedIn(service_token(60)));
         let no = ledger.sessions().first().expect("a token").no;
@@ -312,6 +312,13 @@ mod tests {
             granted_at: now,
         };
         ledger.apply(Fact::Read(no, Some(lease)));
+        (ledger, no)
+    }
+
+    /// Asks for all that is due until there is no more, each answered by a 403; says in which forms.
+    fn forms(rights: Option<Rights>) -> Vec<Form> {
+        let now = Moment::now();
+        let (mut ledger, no) = with_lease(now);
         if let Some(rights) = rights {
             ledger.apply(Fact::Rights(no, rights));
         }
@@ -325,6 +332,22 @@ mod tests {
             enter(&mut ledger, &call, result, Backoff::SOON, now, 0.5);
         }
         forms
+    }
+
+    #[test]
+    fn the_form_with_the_path_is_tried_also_where_the_rights_become_known_meanwhile() {
+        let now = Moment::now();
+        let (mut ledger, no) = with_lease(now);
+        retire_all(&mut ledger, now + Duration::from_secs(10));
+        let call = ledger.revocations(now).0.pop().expect("a call");
+        assert!(matches!(call.form, Form::Body(_)));
+        begin(&mut ledger, &call);
+        let below = ["database/creds/app".to_owned()].into();
+        ledger.apply(Fact::Rights(no, Rights { any: false, below }));
+        let result = Err(refused(403, "permission denied"));
+        enter(&mut ledger, &call, result, Backoff::SOON, now, 0.5);
+        let call = ledger.revocations(now).0.pop().expect("another one");
+        assert!(matches!(call.form, Form::Path(_)), "{:?}", call.form);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Companion {
 struct Link {
     socket: UnixStream,
     process: Apart,
+    /// Whether it has missed a message, and was killed for that.
+    deaf: bool,
 }
 
 impl Link {
@@ -47,7 +49,11 @@ impl Link {
         // A companion that does not listen must never hold up the child.
         socket.set_nonblocking(true)?;
         let process = apart::start(theirs, |socket| guard::watch(socket, config))?;
-        Ok(Self { socket, process })
+        Ok(Self {
+            socket,
+            process,
+            deaf: false,
+        })
     }
 
     /// Ends the process first: it must not take the closing of the socket for vaultexec's own end.
@@ -147,17 +153,18 @@ impl Companion {
     pub fn leave_to_it(mut self, ledger: &Ledger) -> bool {
         self.tell_ledger(ledger);
         // Closing the socket tells it.
-        self.link.take().is_some()
+        self.link.take().is_some_and(|link| !link.deaf)
     }
 
     fn tell_with(&mut self, message: &Outgoing<'_>, descriptor: Option<BorrowedFd<'_>>) {
-        let Some(link) = &self.link else {
+        let Some(link) = &mut self.link else {
             return;
         };
         if passing::send(&link.socket, &message.to_frame(), descriptor).is_err() {
             // It is gone, or has not listened for long. What it knows is not true any more, and it
             // must not act on that.
             link.process.kill();
+            link.deaf = true;
         }
     }
 

@@ -193,15 +193,11 @@ impl Manager {
     }
 
     fn handle(&mut self, event: Event) {
-        let only_rights = matches!(event, Event::Answered(Answer::Rights(..)));
         let actions = self
             .machine
             .handle(event, Moment::now(), &mut fastrand::f64);
-        // Before a request is sent: its answer may be lost with this process. Rights go with the credentials that are on
-        // their way: each message wakes the companion, which takes time from whoever else runs.
-        if !(only_rights && actions.is_empty() && self.machine.is_obtaining()) {
-            self.tell_companion();
-        }
+        // Before a request is sent: its answer may be lost with this process.
+        self.tell_companion();
         for action in actions {
             match action {
                 Action::Tell(news) => self.news.push_back(news),

@@ -7,8 +7,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::mask;
 use super::signal::{Signal, SignalSet};
+use super::{mask, wiping};
 
 /// Bit `n - 1` is set when signal `n` was ignored.
 static IGNORED: AtomicU64 = AtomicU64::new(0);
@@ -22,6 +22,8 @@ static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static RECORD: extern "C" fn() = record;
 
 extern "C" fn record() {
+    wiping::allow_forks();
+
     // Other processes of the same user must not read the environment or the memory, nor a core dump
     // show it, from as early on as possible. The unit tests' own process is as it is.
     #[cfg(not(test))]

@@ -138,9 +138,13 @@ pub(super) unsafe fn sigaction(
 }
 
 /// musl keeps one signal for itself and refuses to set it: for changes of the user in all threads, which
-/// are not made here. To others it is an ordinary one: glibc calls it SIGRTMIN.
+/// are not made here. To others it is an ordinary one: glibc calls it SIGRTMIN. One that has been sent before
+/// vaultexec starts, and was blocked, ends it, since musl unblocks it; nothing is held then.
 #[cfg(target_env = "musl")]
 mod kernel {
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    compile_error!("the kernel's own form of an action is known for x86-64 and arm64 alone");
+
     use std::io;
 
     pub(super) const KEPT_BY_MUSL: libc::c_int = 34;
@@ -246,7 +250,8 @@ fn full_set() -> libc::sigset_t {
 }
 
 pub(super) fn empty_set() -> libc::sigset_t {
-    let mut set = std::mem::MaybeUninit::uninit();
+    // musl fills in no more than the kernel reads.
+    let mut set = std::mem::MaybeUninit::zeroed();
     // SAFETY: `set` is valid for writing, and sigemptyset fills it in.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());

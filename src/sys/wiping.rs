@@ -14,6 +14,15 @@ use std::alloc::System as Underlying;
 /// copied to a new one and freed: that is what [`GlobalAlloc::realloc`] does where nothing else is said.
 struct Wiping<A>(A);
 
+/// Lets a process that is forked off allocate, whoever had the allocator's lock. To be called once, before `main`.
+pub(super) fn allow_forks() {
+    #[cfg(target_env = "musl")]
+    // SAFETY: nothing has been allocated yet.
+    unsafe {
+        dlmalloc::enable_alloc_after_fork();
+    }
+}
+
 #[global_allocator]
 static ALLOCATOR: Wiping<Underlying> = Wiping(Underlying);
 

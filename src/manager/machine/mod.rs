@@ -155,14 +155,9 @@ impl Machine {
     /// Whether an answer is awaited that may name something to be revoked, or how.
     #[must_use]
     pub const fn awaits_answers(&self) -> bool {
-        // Before there is a child, a signal has waited for them already.
-        self.current.is_some() && (self.obtaining.is_some() || self.asking_rights.is_some())
-    }
-
-    /// Whether new credentials are on their way.
-    #[must_use]
-    pub const fn is_obtaining(&self) -> bool {
-        self.obtaining.is_some()
+        // Before there are credentials, a signal has waited for them already.
+        (self.current.is_some() || self.fresh.is_some())
+            && (self.obtaining.is_some() || self.asking_rights.is_some())
     }
 
     /// The new credentials, while they are here.
