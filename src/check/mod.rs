@@ -108,7 +108,7 @@ impl Check<'_> {
         report.say(&Step::new(
             Subject::Credentials,
             Finding::Unknown,
-            format!("whether there are credentials at {of} is not tried: that would make a database role"),
+            format!("whether there are credentials at {of} is not tried: that would make a database role; nor is whether the database lets them in"),
         ));
     }
 

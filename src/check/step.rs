@@ -157,8 +157,8 @@ pub struct Report {
     format: Format,
     colour: bool,
     bad: usize,
-    /// Whether a step that a run needs could not be looked at.
-    incomplete: bool,
+    /// Whether the login may have taken the last use of something.
+    spends: bool,
 }
 
 impl Report {
@@ -168,7 +168,7 @@ impl Report {
             format,
             colour: colour::wanted(std::io::stdout().is_terminal(), &Inherited),
             bad: 0,
-            incomplete: false,
+            spends: false,
         }
     }
 
@@ -180,8 +180,7 @@ impl Report {
     /// Prints a step.
     pub fn say(&mut self, step: &Step) {
         self.bad += usize::from(step.finding == Finding::Bad);
-        // The credentials themselves are never tried.
-        self.incomplete |= step.finding == Finding::Unknown && step.subject != Subject::Credentials;
+        self.spends |= step.subject == Subject::Login && step.finding == Finding::Drawback;
         let step = step.redacted();
         let text = match self.format {
             Format::Text => step.text(self.colour),
@@ -197,15 +196,17 @@ impl Report {
     /// Prints what it comes to.
     pub fn conclude(&mut self) {
         let step = match self.bad {
-            0 if self.incomplete => Step::new(
-                Subject::End,
-                Finding::Good,
-                "nothing that was looked at stands in the way of a run; what is marked ? could not be",
-            ),
             0 => Step::new(
                 Subject::End,
                 Finding::Good,
-                "nothing stands in the way of a run",
+                format!(
+                    "nothing that was looked at stands in the way of a run{}",
+                    if self.spends {
+                        ", if the secret id has a use left"
+                    } else {
+                        ""
+                    }
+                ),
             ),
             1 => Step::new(
                 Subject::End,

@@ -149,6 +149,12 @@ impl Error {
             } => Some(
                 "it was there before: it may have gone since, or the interpreter named in its first line may be missing",
             ),
+            Self::Program {
+                command,
+                reason: Unusable::NotFound,
+            } if command.as_os_str().as_encoded_bytes().contains(&b' ') => Some(
+                "that is taken for the name of one file: leave the quotes out, or give the line to a shell (sh -c '...')",
+            ),
             _ => None,
         }
     }

@@ -153,9 +153,18 @@ impl PasswordLogin {
 
     fn explain(&self, failure: Failure) -> Error {
         let hint = (is_refusal(&failure) && !failure.is_source_refused()).then(|| {
-            "the user or the password is wrong, or the user is locked out: after five failed logins the server answers \
-             \"permission denied\" for some minutes. It is not tried again"
-                .to_owned()
+            let mount = if failure.status() == Some(403) {
+                format!(
+                    "; or there is no {} mount at auth/{} (--auth-mount, VAULTEXEC_AUTH_MOUNT)",
+                    self.method, self.mount
+                )
+            } else {
+                String::new()
+            };
+            format!(
+                "the user or the password is wrong, or the user is locked out: after five failed logins the server answers \
+                 \"permission denied\" for some minutes{mount}. It is not tried again"
+            )
         });
         ask::explain(self.method, &self.mount, failure, hint)
     }

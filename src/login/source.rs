@@ -143,7 +143,10 @@ impl Source {
         // JSON may be laid out in lines.
         let json = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
         if !json && text.contains(char::is_control) {
-            return Err(wrong("it holds a control character; one line is needed"));
+            return Err(wrong(
+                "it holds a control character; one line is needed (the server's client prints the bare value with \
+                 -field=secret_id, or -field=wrapping_token)",
+            ));
         }
         Ok(Secret::from(text))
     }

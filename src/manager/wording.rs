@@ -188,8 +188,7 @@ pub fn life(session: &NewSession) -> String {
     let duration = if session.duration.is_zero() || session.foreign {
         String::new()
     } else {
-        let duration = humantime::format_duration(session.duration);
-        format!("; the token lives for {duration}")
+        format!("; the token lives for {}", short(session.duration))
     };
     let uses = session.uses.map_or_else(String::new, |uses| {
         format!("; {uses} calls can be made with it")
@@ -290,7 +289,11 @@ pub fn wall(moment: Moment, now: Moment) -> String {
     }
 }
 
-/// A duration in whole seconds.
+/// A duration in whole seconds; from two days on in whole hours, as it was configured: no month has that many.
 pub fn short(duration: Duration) -> String {
+    let hours = duration.as_secs() / 3600;
+    if hours >= 48 {
+        return format!("{hours}h");
+    }
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }

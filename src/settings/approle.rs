@@ -38,7 +38,7 @@ fn role_id(lookup: &Lookup<'_>) -> Option<Source> {
             lookup.wrong(
                 "--role-id, --role-id-file (VAULT_ROLE_ID, VAULT_ROLE_ID_FILE)",
                 "the role id is missing; `vault read -field=role_id auth/approle/role/ROLE/role-id` shows it (to log in in another \
-                 way, say which with --auth)",
+                 way: `vault login`, or say which with --auth)",
             );
         }
         return None;

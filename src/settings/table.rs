@@ -155,7 +155,7 @@ table! {
         STOP_TIMEOUT = flag("stop-timeout", AtLeast(Duration::ZERO)).variable("VAULTEXEC_STOP_TIMEOUT").default("10s")
             .help("How long it has until KILL; 0 is KILL at once");
         KILL_AFTER = flag("kill-after", AtLeast(SHORTEST_TIMEOUT)).variable("VAULTEXEC_KILL_AFTER").depends("never")
-            .help("So long after a TERM, INT, HUP or QUIT was passed on, a command that is still there is killed, as by timeout -k: give it less than the supervisor's own KILL leaves (--kill-after 5s under docker stop), so that the role goes too");
+            .help("So long after a TERM, INT, HUP or QUIT was passed on, a command that is still there is killed, as by timeout -k: give it less than the supervisor's own KILL leaves (--kill-after 4s under docker stop), so that the role goes too");
     }
     StartAndEnd {
         START_TIMEOUT = flag("start-timeout", AtLeast(SHORTEST_TIMEOUT)).variable("VAULTEXEC_START_TIMEOUT").default("30s")

@@ -76,7 +76,7 @@ fn a_sound_set_up_is_told_step_by_step_and_makes_no_role() {
         "✓ the policy lets it revoke its token\n".to_owned(),
         format!("✓ the database's host answers: 127.0.0.1 port {}\n", servers.postgres.port()),
         format!("? whether there are credentials at {} is not tried", tenant.creds_path()),
-        "✓ nothing stands in the way of a run\n".to_owned(),
+        "✓ nothing that was looked at stands in the way of a run, if the secret id has a use left\n".to_owned(),
     ];
     let mut rest = out.as_str();
     for line in &wanted {
@@ -365,7 +365,7 @@ fn a_token_without_the_default_policy_lacks_what_that_would_allow() {
     }
     assert!(
         run.out()
-            .ends_with("\n✓ nothing that was looked at stands in the way of a run; what is marked ? could not be\n"),
+            .ends_with("\n✓ nothing that was looked at stands in the way of a run, if the secret id has a use left\n"),
         "{run}"
     );
     silent.assert_nothing_left();

@@ -144,8 +144,7 @@ fn the_readmes_commands_set_a_server_up_from_nothing() {
         assert!(commands.contains(name), "{commands}");
     }
     let commands = commands.replace("db.example.com:5432/appdb", &database);
-    let use_it =
-        "\nVAULT_SECRET_ID_FILE=secret-id vaultexec --strict-revoke -- psql -XAtc 'select 1'\n";
+    let use_it = "\nvaultexec --strict-revoke -- psql -XAtc 'select 1'\n";
     symlink(Run::binary(), folder.path().join("vaultexec")).unwrap();
     let run = Run::of("sh")
         .args(["-euc", &(commands + use_it)])

@@ -197,7 +197,6 @@ fn one_lost_answer_does_not_keep_a_command_from_starting() {
                 .stderr_contains(" yet: the answer was lost");
             assert_eq!(run.err().lines().count(), 1, "told once: {run}");
             assert_eq!(proxy.count(RequestInfo::is_login), logins, "{run}");
-            assert_eq!(tenant.roles(), Vec::<String>::new(), "{run}");
             let lost = proxy.issued().into_iter().filter(|issued| issued.lost);
             for issued in lost {
                 // Nobody has the tokens that were lost.
