@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::companion::Companion;
 use crate::error::Error;
@@ -46,12 +45,6 @@ use request::{Answer, carry_out, log_in};
 
 /// When to try again to start a companion.
 const COMPANION_AGAIN: Duration = Duration::from_secs(1);
-/// How many turns of the event loop it takes to send a request by a connection that there is.
-const SENDING: u32 = 3;
-/// How long a connection stays open after the credentials that came by it have been handed over: the HTTP library
-/// keeps what it has read in memory until it is closed, and a command that ends at once is cleaned up after without
-/// another connection.
-const LAST_USE: Duration = Duration::from_millis(100);
 /// How long a login or a read that is under way when the child ends is waited for.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
 
@@ -73,8 +66,6 @@ pub struct Manager {
     /// When another companion is started in place of one that was killed.
     companion_due: Option<Moment>,
     news: VecDeque<News>,
-    /// When the connections are closed that the credentials came by.
-    closing: Option<Instant>,
 }
 
 impl Manager {
@@ -104,7 +95,6 @@ impl Manager {
             companion,
             companion_due: None,
             news: VecDeque::new(),
-            closing: None,
         }
     }
 
@@ -135,14 +125,7 @@ impl Manager {
                 }
             };
             match news {
-                News::Obtained => {
-                    // To start the child holds this thread up: what the policy allows is asked before, so that the server
-                    // answers meanwhile.
-                    for _ in 0..SENDING {
-                        tokio::task::yield_now().await;
-                    }
-                    return Ok(());
-                }
+                News::Obtained => return Ok(()),
                 News::NotObtained(unobtained) => return Err(unobtained.error),
                 News::Expiring | News::LastCall | News::Expired => {}
             }
@@ -181,11 +164,6 @@ impl Manager {
             }
             () = sleep_until(self.companion_due) => {
                 self.replace_companion(false);
-                Event::Due
-            }
-            () = over(self.closing) => {
-                self.closing = None;
-                self.client.close_connections();
                 Event::Due
             }
             () = due => Event::Due,
@@ -288,14 +266,14 @@ impl Manager {
 
     /// The child has been started with the new credentials.
     pub fn child_started(&mut self) {
+        self.client.close_connections();
         self.handle(Event::Started);
-        self.closing = Some(Instant::now() + LAST_USE);
     }
 
     /// The child finds the new credentials in its file.
     pub fn handed_over(&mut self) {
+        self.client.close_connections();
         self.handle(Event::HandedOver);
-        self.closing = Some(Instant::now() + LAST_USE);
     }
 
     /// A folder is about to be made, which has to be removed whatever happens.
@@ -397,13 +375,6 @@ impl Manager {
 async fn sleep_until(moment: Option<Moment>) {
     match moment {
         Some(moment) => BootClock.sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn over(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

@@ -146,6 +146,10 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
             paths,
             limit,
         } => {
+            // The read that was asked for with it goes first, since somebody waits for that one; and by a connection that is
+            // closed when the child has the credentials. This one is there for what comes then.
+            tokio::task::yield_now().await;
+            client.close_connections();
             let rights = rights::ask(&client, &token, &paths, limit).await;
             Answer::Rights(session, rights)
         }

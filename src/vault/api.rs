@@ -251,7 +251,7 @@ impl Client {
             kind: Kind::Once,
             limit,
         };
-        let answer = self.send(&request).await?;
+        let answer = self.send_for_credentials(&request).await?;
         let document = answer.document;
         if answer.from_cache {
             return Err(Failure::malformed(

@@ -89,13 +89,28 @@ impl Client {
         self.settings.addresses.len()
     }
 
-    /// Closes what connections are open, now or when their answers have come: the HTTP library keeps
-    /// in memory what was read and sent for as long as one is open, credentials among it.
+    /// Closes the connections that credentials have come by, or will, when their answers are there: the HTTP
+    /// library keeps in memory what was read for as long as one is open. Later requests go by others.
     pub fn close_connections(&self) {
+        if !self.endpoints().carried.get() {
+            return;
+        }
         // What could be built once can be again; else they are closed when they have been idle.
         if let Ok(endpoints) = Endpoints::build(&self.settings, &self.tls) {
             self.endpoints.replace(Rc::new(endpoints));
         }
+    }
+
+    /// Sends a request whose answer has credentials.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(super) async fn send_for_credentials(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<Answer, Failure> {
+        self.endpoints().carried.set(true);
+        self.send(request).await
     }
 
     fn endpoints(&self) -> Rc<Endpoints> {
@@ -149,7 +164,7 @@ impl Client {
     ) -> Vec<(String, Result<Answer, Failure>)> {
         let mut answers = Vec::new();
         let all = self.endpoints();
-        for (index, endpoint) in all.endpoints.iter().enumerate() {
+        for (index, endpoint) in all.each.iter().enumerate() {
             let limit = request.limit.min(self.timeout);
             let answer = self.ask(&all, index, request, limit).await;
             answers.push((endpoint.shown.clone(), answer));
@@ -213,7 +228,7 @@ impl Client {
         index: usize,
         request: &Request<'_>,
     ) -> Result<Answer, Failure> {
-        let Some(endpoint) = all.endpoints.get(index) else {
+        let Some(endpoint) = all.each.get(index) else {
             return Err(Failure::NotSent("there is no such address"));
         };
         let url = below(&endpoint.base, request.path);

@@ -1,6 +1,7 @@
 //! Where requests go: an address with the HTTP client that reaches it, by way of a proxy, a socket, or
 //! under another name.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,9 +38,11 @@ pub(super) struct Endpoint {
 #[derive(Debug)]
 pub(super) struct Endpoints {
     /// In the order given.
-    pub endpoints: Vec<Endpoint>,
+    pub each: Vec<Endpoint>,
     /// For any other.
     pub tcp: reqwest::Client,
+    /// Whether credentials come by their connections.
+    pub carried: Cell<bool>,
 }
 
 impl Endpoints {
@@ -60,7 +63,7 @@ impl Endpoints {
         let build =
             |builder: reqwest::ClientBuilder| builder.build().map_err(|error| reason(&error));
         let tcp = build(with_proxy(builder(), &settings.proxy)?)?;
-        let endpoints = settings.addresses.iter().map(|address| {
+        let each = settings.addresses.iter().map(|address| {
             let (base, http, host) = match address {
                 Address::Unix(path) => {
                     let base = Url::parse("http://localhost").map_err(|error| error.to_string())?;
@@ -87,8 +90,12 @@ impl Endpoints {
                 is_socket: matches!(address, Address::Unix(_)),
             })
         });
-        let endpoints = endpoints.collect::<Result<Vec<_>, String>>()?;
-        Ok(Self { endpoints, tcp })
+        let each = each.collect::<Result<Vec<_>, String>>()?;
+        Ok(Self {
+            each,
+            tcp,
+            carried: Cell::new(false),
+        })
     }
 }
 

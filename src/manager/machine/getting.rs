@@ -96,6 +96,7 @@ impl Machine {
             self.ask_rights(session, actions);
         } else {
             self.begin_reads(session, actions);
+            self.ask_rights_beside(session, actions);
         }
     }
 
@@ -114,9 +115,9 @@ impl Machine {
         }));
     }
 
-    /// While the child is started nobody waits for it, and the end of the run takes fewer calls. One call of
+    /// While the database makes the role nobody waits for it, and the end of the run takes fewer calls. One call of
     /// a counted token is worth more than that.
-    fn ask_rights_once(&mut self, no: SessionNo, actions: &mut Vec<Action>) {
+    fn ask_rights_beside(&mut self, no: SessionNo, actions: &mut Vec<Action>) {
         let session = self.ledger.session(no);
         let unknown = session.is_some_and(|it| it.rights.is_none() && it.uses.is_none());
         if unknown && !self.rules.keep {
@@ -257,7 +258,6 @@ impl Machine {
             }
             let set = self.set(session, leases, rotations, now, chance);
             self.fresh = Some((set, secrets));
-            self.ask_rights_once(session, actions);
             actions.push(Action::Tell(News::Obtained));
             return;
         };
