@@ -403,7 +403,8 @@ mod tests {
     #[test]
     fn the_program_does_not_begin_before_the_child_is_known() {
         let (reader, writer) = nix::unistd::pipe().expect("a pipe");
-        let says = format!("echo >&{}", writer.as_raw_fd());
+        // By its path, because a shell takes only one digit after `>&`.
+        let says = format!("echo >/dev/fd/{}", writer.as_raw_fd());
         let arguments = ["sh", "-c", &says].map(OsString::from);
         let program = Program::new(Path::new("/bin/sh"), &arguments, []).expect("no NUL");
         let begun = |within_ms: u16| {
