@@ -1,5 +1,6 @@
 //! How vaultexec itself ends: the exit codes that scripts rely on, after `env(1)` and `timeout(1)`.
 
+use crate::sys::process;
 use crate::sys::signal::Signal;
 
 /// vaultexec itself failed: usage, configuration, network, login, policy, unwrapping.
@@ -20,6 +21,20 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Ends this process like this.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn end_process(self) -> ! {
+        let code = match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => {
+                process::die_by(signal);
+                // As PID 1 there is no death by signal: the shell's number for it says the same.
+                u8::try_from(128 + signal.number()).unwrap_or(FAILURE)
+            }
+        };
+        std::process::exit(code.into())
+    }
+
     /// Whether a child that ended like this is said to have succeeded.
     #[must_use]
     pub const fn is_success(self) -> bool {

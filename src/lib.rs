@@ -68,19 +68,7 @@ pub mod fuzz;
 #[forbid(unsafe_code)]
 mod fuzz;
 
-use std::process::ExitCode;
-
-use exit::Exit;
-
 /// Runs vaultexec and ends the process as the run did.
-#[must_use]
-pub fn main() -> ExitCode {
-    match run::run() {
-        Exit::Code(code) => ExitCode::from(code),
-        Exit::Signal(signal) => {
-            sys::process::die_by(signal);
-            // As PID 1 there is no death by signal: the shell's number for it says the same.
-            ExitCode::from(u8::try_from(128 + signal.number()).unwrap_or(exit::FAILURE))
-        }
-    }
+pub fn main() -> ! {
+    run::run().end_process()
 }

@@ -1,6 +1,6 @@
 //! The `vaultexec` command. The crate's documentation (`lib.rs`) has the overview.
 #![forbid(unsafe_code)]
 
-fn main() -> std::process::ExitCode {
+fn main() {
     vaultexec::main()
 }

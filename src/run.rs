@@ -1,5 +1,6 @@
 //! The story of a run, from the command line to the exit, with the cleaning up on every path.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::rc::Rc;
@@ -23,7 +24,6 @@ use crate::render::environment::is_secret;
 use crate::render::recipe::Handover;
 use crate::settings::{self, Call, Config, Flags, Lookup};
 use crate::supervise::{self, Machine, OnExpiry, Operations as _, Rules, Startup, Stop};
-use crate::sys::apart::Ending;
 use crate::sys::clock::Moment;
 use crate::sys::signals::Signals;
 use crate::sys::{helper, inherited, mask, own_environment, process, prompt};
@@ -90,11 +90,9 @@ fn start(lookup: Lookup<'_>, command: Vec<OsString>) -> Result<Exit, Error> {
     let client = new_client(&config)?;
     let runtime = event_loop().map_err(|error| Error::system("start the event loop", &error))?;
     let work = obtain_run_and_clean_up(&config, invocation, companion, client);
-    let exit = LocalSet::new().block_on(&runtime, work);
-    // A look-up of a name that still hangs is not waited for.
-    runtime.shutdown_background();
-    // The companion has had the time until here to end.
-    exit.map(|(exit, _ending)| exit)
+    LocalSet::new()
+        .block_on(&runtime, work)
+        .map(|ended| match ended {})
 }
 
 fn new_client(config: &Config) -> Result<Client, Error> {
@@ -115,7 +113,7 @@ async fn obtain_run_and_clean_up(
     invocation: Invocation,
     companion: Option<Companion>,
     client: Client,
-) -> Result<(Exit, Option<Ending>), Error> {
+) -> Result<Infallible, Error> {
     let mut signals =
         Signals::install().map_err(|error| Error::system("handle signals", &error))?;
     let login = read_secrets(config, &mut signals).await?;
@@ -128,8 +126,9 @@ async fn obtain_run_and_clean_up(
         manager.claim_back();
     }
     clean_up(config, &mut manager, &mut signals).await;
-    let (left, ending) = manager.conclude();
-    Ok((conclude(config, outcome, &left), ending))
+    let left = manager.conclude();
+    // Nothing is put away first: the kernel takes all memory at once, and does not wait for a name that is still looked up.
+    conclude(config, outcome, &left).end_process()
 }
 
 /// Reads what the login needs. A pipe or a terminal is read on a thread of its own: signals are

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use crate::ledger::Ledger;
 use crate::settings::Config;
-use crate::sys::apart::{self, Apart, Ending};
+use crate::sys::apart::{self, Apart};
 use crate::sys::spawn::Child;
 use crate::sys::watched::Named;
 use crate::sys::{passing, process};
@@ -57,10 +57,9 @@ impl Link {
     }
 
     /// Ends the process first: it must not take the closing of the socket for vaultexec's own end.
-    fn sever(self) -> Ending {
-        let ending = self.process.end();
+    fn sever(self) {
+        self.process.end();
         drop(self.socket);
-        ending
     }
 }
 
@@ -93,7 +92,7 @@ impl Companion {
     /// Starts another one in its place, which is told what this one was; says whether that could be
     /// done now.
     pub fn start_again(&mut self) -> bool {
-        drop(self.sever());
+        self.sever();
         // A name that is being looked up has a thread of its own.
         if !apart::is_alone() {
             return false;
@@ -145,8 +144,8 @@ impl Companion {
     }
 
     /// Ends the companion. What is still held is no longer its business.
-    pub fn dismiss(mut self) -> Option<Ending> {
-        self.sever()
+    pub fn dismiss(mut self) {
+        self.sever();
     }
 
     /// Lets it go on with what is held when this process has ended; says whether it is there to do so.
@@ -168,8 +167,10 @@ impl Companion {
         }
     }
 
-    fn sever(&mut self) -> Option<Ending> {
-        self.link.take().map(Link::sever)
+    fn sever(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.sever();
+        }
     }
 }
 
@@ -177,7 +178,7 @@ impl Drop for Companion {
     fn drop(&mut self) {
         // Whoever panics has not cleaned up.
         if !std::thread::panicking() {
-            drop(self.sever());
+            self.sever();
         }
     }
 }

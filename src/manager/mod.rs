@@ -33,7 +33,6 @@ use crate::login::Login;
 use crate::revoke;
 use crate::secret::Fields;
 use crate::supervise::SLOW;
-use crate::sys::apart::Ending;
 use crate::sys::clock::Moment;
 use crate::sys::signal::Signal;
 use crate::sys::spawn::Child;
@@ -354,7 +353,7 @@ impl Manager {
     }
 
     /// Ends the companion, or leaves to it what could not be done; says what is left.
-    pub fn conclude(mut self) -> (Vec<Left>, Option<Ending>) {
+    pub fn conclude(&mut self) -> Vec<Left> {
         let now = Moment::now();
         let ledger = self.machine.ledger_mut();
         ledger.apply(Fact::Abandoned);
@@ -362,13 +361,16 @@ impl Manager {
         revoke::retire_all(ledger, now);
         let left = ledger.left(now);
         let can_go_on = ledger.is_revoking(now);
-        let (goes_on, ending) = match self.companion {
-            Some(companion) if can_go_on => (companion.leave_to_it(self.machine.ledger()), None),
-            Some(companion) => (false, companion.dismiss()),
-            None => (false, None),
+        let goes_on = match self.companion.take() {
+            Some(companion) if can_go_on => companion.leave_to_it(self.machine.ledger()),
+            Some(companion) => {
+                companion.dismiss();
+                false
+            }
+            None => false,
         };
         wording::say_what_is_left(&left, goes_on, now);
-        (left, ending)
+        left
     }
 }
 

@@ -32,28 +32,13 @@ impl Apart {
         let _sent = signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL);
     }
 
-    /// Ends it at once: it does nothing more. Where the system does not let it be killed, it is not
-    /// waited for.
-    pub fn end(self) -> Ending {
-        let sent = signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL);
-        Ending(sent.is_ok().then_some(self.pid))
-    }
-}
-
-/// A process that is ending, and has ended when this is dropped: the kernel takes a while over it.
-#[derive(Debug)]
-#[must_use]
-pub struct Ending(Option<Pid>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            reap::until_ended(pid);
+    /// Ends it at once, and waits until it has. Where the system does not let it be killed, it is not waited for.
+    pub fn end(self) {
+        if signal_child(self.pid, self.pidfd.as_ref(), Signal::KILL).is_ok() {
+            reap::until_ended(self.pid);
         }
     }
-}
 
-impl Apart {
     /// Waits until it has ended by itself or was killed; for ever where the kernel does not say so.
     pub async fn ended(&self) {
         let ended = match &self.pidfd {
@@ -189,7 +174,7 @@ mod tests {
             assert_eq!(text, "done");
             // The event loop of this process goes on.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            drop(apart.end());
+            apart.end();
         });
     }
 
