@@ -27,6 +27,8 @@ pub enum Request {
         token: Token,
         /// The paths of credentials.
         paths: Vec<String>,
+        /// How long to hold it back.
+        after: Duration,
         /// How long an answer is waited for.
         limit: Duration,
     },
@@ -144,11 +146,11 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
             session,
             token,
             paths,
+            after,
             limit,
         } => {
-            // The read that was asked for with it goes first, since somebody waits for that one; and by a connection that is
-            // closed when the child has the credentials. This one is there for what comes then.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(after).await;
+            // The connection for the read is closed when the child has the credentials. This one is there for what comes then.
             client.close_connections();
             let rights = rights::ask(&client, &token, &paths, limit).await;
             Answer::Rights(session, rights)

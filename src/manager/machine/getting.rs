@@ -16,6 +16,10 @@ use crate::vault::Backoff;
 /// Credentials that end sooner than this after they were issued are not replaced at once.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 
+/// By how much a read of credentials is ahead of the question for rights. A server that gets both at once may work on the
+/// question first, and somebody waits for the read.
+const HEAD_START: Duration = Duration::from_millis(1);
+
 impl Machine {
     pub(super) fn want(&mut self, now: Moment, chance: f64, actions: &mut Vec<Action>) {
         if self.fresh.is_some() {
@@ -93,14 +97,14 @@ impl Machine {
         }
         if self.rules.strict {
             // What could not be revoked as the user wants is not even made.
-            self.ask_rights(session, actions);
+            self.ask_rights(session, Duration::ZERO, actions);
         } else {
             self.begin_reads(session, actions);
             self.ask_rights_beside(session, actions);
         }
     }
 
-    fn ask_rights(&mut self, no: SessionNo, actions: &mut Vec<Action>) {
+    fn ask_rights(&mut self, no: SessionNo, after: Duration, actions: &mut Vec<Action>) {
         let Some(session) = self.ledger.session(no) else {
             return;
         };
@@ -111,6 +115,7 @@ impl Machine {
             session: no,
             token,
             paths: self.rules.paths.clone(),
+            after,
             limit: self.rules.revoke_timeout,
         }));
     }
@@ -121,7 +126,7 @@ impl Machine {
         let session = self.ledger.session(no);
         let unknown = session.is_some_and(|it| it.rights.is_none() && it.uses.is_none());
         if unknown && !self.rules.keep {
-            self.ask_rights(no, actions);
+            self.ask_rights(no, HEAD_START, actions);
         }
     }
 
