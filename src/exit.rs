@@ -1,7 +1,7 @@
 //! How vaultexec itself ends: the exit codes that scripts rely on, after `env(1)` and `timeout(1)`.
 
-use crate::sys::process;
 use crate::sys::signal::Signal;
+use crate::sys::{process, secret_memory};
 
 /// vaultexec itself failed: usage, configuration, network, login, policy, unwrapping.
 pub const FAILURE: u8 = 125;
@@ -24,6 +24,7 @@ impl Exit {
     /// Ends this process like this.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn end_process(self) -> ! {
+        secret_memory::wipe_all();
         let code = match self {
             Self::Code(code) => code,
             Self::Signal(signal) => {

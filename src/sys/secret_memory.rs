@@ -74,6 +74,11 @@ impl Drop for SecretBytes {
     }
 }
 
+/// Wipes all of it, for a process that ends without giving it back. Nothing may be read from it afterwards.
+pub fn wipe_all() {
+    blocks(getpid()).wipe();
+}
+
 /// Into how many parts a block is divided: one for each bit of [`Block::used`].
 const PARTS: usize = 64;
 /// The smallest block, in bytes: a page, so that a part has room for a usual token or secret id.
@@ -152,6 +157,13 @@ impl Blocks {
             self.blocks.push(block);
             start
         })
+    }
+
+    fn wipe(&self) {
+        for block in &self.blocks {
+            // SAFETY: mapped for as long as it is in the list; and nobody reads it any more.
+            unsafe { libc::explicit_bzero(block.start.as_ptr().cast(), block.length.get()) };
+        }
     }
 
     fn give_back(&mut self, start: NonNull<u8>, bytes: usize) {
@@ -293,6 +305,24 @@ mod tests {
             one.give_back(place, 26);
         }
         assert!(one.blocks.is_empty());
+    }
+
+    #[test]
+    fn at_the_end_of_the_process_nothing_is_left_in_it() {
+        let mut blocks = Blocks {
+            owner: None,
+            blocks: Vec::new(),
+        };
+        for secret in [[7u8; 100].as_slice(), &[8; 9000]] {
+            let length = NonZeroUsize::new(secret.len()).expect("bytes");
+            let start = blocks.take(length).expect("pages");
+            // SAFETY: room for that length, which is nobody else's.
+            unsafe { start.copy_from_nonoverlapping(NonNull::from(secret).cast(), secret.len()) };
+            blocks.wipe();
+            // SAFETY: written just before.
+            let left = unsafe { std::slice::from_raw_parts(start.as_ptr(), secret.len()) };
+            assert!(left.iter().all(|byte| *byte == 0));
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::endpoint::{Endpoints, below};
 use super::failure::{Failure, TlsFailure};
 use super::redirect::Redirects;
 use super::request::{Answer, Kind, Request};
+use super::resolve::Known;
 use super::settings::Settings;
 use super::tls;
 
@@ -38,6 +39,8 @@ pub struct Client {
     /// What new connections are made by.
     settings: Settings,
     tls: ClientConfig,
+    /// Where they went to.
+    known: Known,
     /// Which address is asked next.
     current: Cell<usize>,
     /// Which address was asked last.
@@ -60,7 +63,8 @@ impl Client {
     /// What is wrong with the settings.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let tls = tls::configure(&settings.tls, &settings.proxy)?;
-        let endpoints = Endpoints::build(settings, &tls)?;
+        let known = Known::default();
+        let endpoints = Endpoints::build(settings, &tls, &known)?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
         if let Some(namespace) = &settings.namespace {
@@ -72,6 +76,7 @@ impl Client {
             endpoints: RefCell::new(Rc::new(endpoints)),
             settings: settings.without_identity(),
             tls,
+            known,
             current: Cell::new(0),
             asked: Cell::new(0),
             index: RefCell::new(None),
@@ -96,7 +101,7 @@ impl Client {
             return;
         }
         // What could be built once can be again; else they are closed when they have been idle.
-        if let Ok(endpoints) = Endpoints::build(&self.settings, &self.tls) {
+        if let Ok(endpoints) = Endpoints::build(&self.settings, &self.tls, &self.known) {
             self.endpoints.replace(Rc::new(endpoints));
         }
     }

@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 
 use super::answer::reason;
 use super::failure::Failure;
-use super::resolve::Resolver;
+use super::resolve::{Known, Resolver};
 use super::settings::{Address, Proxy, Settings};
 
 /// Idle connections are closed after this time, before a load balancer does it unseen.
@@ -47,7 +47,7 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     /// Makes the HTTP clients. Nothing is sent yet.
-    pub fn build(settings: &Settings, tls: &ClientConfig) -> Result<Self, String> {
+    pub fn build(settings: &Settings, tls: &ClientConfig, known: &Known) -> Result<Self, String> {
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("vaultexec/", env!("CARGO_PKG_VERSION")))
@@ -57,7 +57,7 @@ impl Endpoints {
                 .connect_timeout(settings.connect_timeout)
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(1)
-                .dns_resolver(Arc::new(Resolver::default()))
+                .dns_resolver(Arc::new(Resolver::new(known)))
                 .no_proxy()
         };
         let build =
@@ -74,8 +74,8 @@ impl Endpoints {
                     // is then not asked for, and only checked.
                     Some(name) if url.scheme() == "https" && !settings.proxy.stands_before(url) => {
                         let (base, host) = renamed(url, name)?;
-                        let resolver =
-                            Arc::new(Resolver::elsewhere(url.host_str().unwrap_or_default()));
+                        let host_of_url = url.host_str().unwrap_or_default();
+                        let resolver = Arc::new(Resolver::elsewhere(host_of_url, known));
                         (base, build(builder().dns_resolver(resolver))?, Some(host))
                     }
                     _ => (url.clone(), tcp.clone(), None),

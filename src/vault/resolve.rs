@@ -9,6 +9,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::sys::helper::on_a_thread;
 
+/// The addresses that names had when they were last looked up.
+pub(super) type Known = Arc<Mutex<HashMap<String, Vec<SocketAddr>>>>;
+
 /// Asks the system, on a thread of its own. Where there can be no thread, because the command has
 /// taken every process that a container may have, a name has the addresses that it had before: the
 /// lease still wants to be renewed and revoked.
@@ -16,17 +19,25 @@ use crate::sys::helper::on_a_thread;
 pub(super) struct Resolver {
     /// The name that is looked up in place of every other.
     instead: Option<String>,
-    known: Arc<Mutex<HashMap<String, Vec<SocketAddr>>>>,
+    known: Known,
 }
 
 impl Resolver {
+    /// Every name to its own addresses, which are kept in `known` and outlive this value there.
+    pub fn new(known: &Known) -> Self {
+        Self {
+            instead: None,
+            known: Arc::clone(known),
+        }
+    }
+
     /// Every name to the addresses of this one: TLS then asks for and checks the name in the URL,
     /// and the connection goes where the address says.
-    pub fn elsewhere(host: &str) -> Self {
+    pub fn elsewhere(host: &str, known: &Known) -> Self {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Self {
             instead: Some(host.to_owned()),
-            ..Self::default()
+            ..Self::new(known)
         }
     }
 }
@@ -41,10 +52,7 @@ impl Resolve for Resolver {
 }
 
 /// The ports are the URL's; these are not used.
-async fn look_up(
-    host: String,
-    known: &Mutex<HashMap<String, Vec<SocketAddr>>>,
-) -> io::Result<Vec<SocketAddr>> {
+async fn look_up(host: String, known: &Known) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, 0)]);
     }
@@ -70,4 +78,29 @@ async fn look_up(
         known.insert(host, found.clone());
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_still_known_when_the_connections_are_new_ones() {
+        let known = Known::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        for resolver in [
+            Resolver::new(&known),
+            Resolver::elsewhere("localhost", &known),
+        ] {
+            let name = "localhost".parse().expect("a name");
+            let found = runtime
+                .as_ref()
+                .expect("an event loop")
+                .block_on(resolver.resolve(name));
+            let found: Vec<_> = found.expect("it is in every /etc/hosts").collect();
+            drop(resolver);
+            let mut known = known.lock().expect("nobody has it");
+            assert_eq!(known.remove("localhost"), Some(found));
+        }
+    }
 }

@@ -136,7 +136,9 @@ impl Machine {
         rights: Option<Rights>,
         actions: &mut Vec<Action>,
     ) {
-        self.asking_rights = None;
+        if self.asking_rights == Some(no) {
+            self.asking_rights = None;
+        }
         if let Some(rights) = rights {
             self.ledger.apply(Fact::Rights(no, rights));
         }
