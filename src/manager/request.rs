@@ -149,7 +149,10 @@ pub async fn carry_out(client: Rc<Client>, request: Request, retries: Retries) -
             after,
             limit,
         } => {
-            tokio::time::sleep(after).await;
+            // A sleep of no time may last until the timer's next millisecond.
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
             // The connection for the read is closed when the child has the credentials. This one is there for what comes then.
             client.close_connections();
             let rights = rights::ask(&client, &token, &paths, limit).await;

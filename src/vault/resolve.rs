@@ -87,16 +87,15 @@ mod tests {
     #[test]
     fn what_was_found_is_still_known_when_the_connections_are_new_ones() {
         let known = Known::default();
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("an event loop");
         for resolver in [
             Resolver::new(&known),
             Resolver::elsewhere("localhost", &known),
         ] {
             let name = "localhost".parse().expect("a name");
-            let found = runtime
-                .as_ref()
-                .expect("an event loop")
-                .block_on(resolver.resolve(name));
+            let found = runtime.block_on(resolver.resolve(name));
             let found: Vec<_> = found.expect("it is in every /etc/hosts").collect();
             drop(resolver);
             let mut known = known.lock().expect("nobody has it");

@@ -443,6 +443,27 @@ fn a_lost_read_is_followed_by_another_login_and_its_role_goes_with_the_old_token
 }
 
 #[test]
+fn what_an_old_token_may_do_is_no_answer_to_what_the_new_one_may() {
+    let mut world = World::new();
+    world.event(Event::Wanted);
+    world.log_in(Say::Yes);
+    world.answer(Say::Lost);
+    assert!(world.wait());
+    world.log_in(Say::Yes);
+    let asks = |asked: &Request| matches!(asked, Request::AskRights { .. });
+    for awaited_afterwards in [true, false] {
+        let index = world.asked.iter().position(asks).expect("a question");
+        let request = world.asked.remove(index);
+        let answer = world.make_answer(request, Say::Yes);
+        world.event(Event::Answered(answer));
+        assert_eq!(world.machine.asking_rights.is_some(), awaited_afterwards);
+    }
+    world.until("obtained", Say::Yes);
+    world.start();
+    world.nothing_is_left();
+}
+
+#[test]
 fn of_several_reads_a_refusal_counts_whatever_was_lost_beside_it() {
     for says in [[Say::Lost, Say::Sick], [Say::Sick, Say::Lost]] {
         let mut two = rules();
