@@ -28,10 +28,10 @@ const WAYS: [(&str, &str); 2] = [("passfile", "PGPASSFILE"), ("service", "PGSERV
 
 #[test]
 fn the_password_is_in_a_file_for_the_command_alone_and_gone_at_the_end() {
-    let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.password_policy(NASTY_PASSWORD_POLICY)
-    });
     for (way, variable) in WAYS {
+        let tenant = Tenant::with(Servers::shared(), |spec| {
+            spec.password_policy(&nasty_password_policy(way))
+        });
         let script = format!(
             "psql -XAtqc 'select 1' && psql \"$DATABASE_URL\" -XAtqc 'select 1' && echo ${{PGPASSWORD-none}} ${variable}; read x"
         );

@@ -25,19 +25,19 @@ const WHO: [&str; 3] = ["psql", "-XAtqc", "SELECT current_user, pg_is_in_recover
 
 #[test]
 fn a_replica_that_does_not_know_the_role_yet_is_waited_for() {
-    let tenant = Tenant::with(Servers::shared(), |spec| {
-        spec.password_policy(NASTY_PASSWORD_POLICY)
-    });
-    let too_early = at_the_replica(&tenant).child(WHO).output();
-    too_early.assert_code(2).stderr_contains("FATAL");
     for handover in ["env", "passfile", "service"] {
+        let tenant = Tenant::with(Servers::shared(), |spec| {
+            spec.password_policy(&nasty_password_policy(handover))
+        });
+        let too_early = at_the_replica(&tenant).child(WHO).output();
+        too_early.assert_code(2).stderr_contains("FATAL");
         let run = at_the_replica(&tenant).args(["-v", "--wait-login", "--handover", handover]);
         let run = run.child(WHO).output();
         run.assert_code(0);
         assert!(run.out().ends_with("|t\n"), "{handover}: {run}");
         run.stderr_contains("the database lets the credentials from");
+        tenant.assert_nothing_left();
     }
-    tenant.assert_nothing_left();
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub use running::{Finished, Running};
 pub use scripted::{assert_refused, harm, harm_first, pass};
 pub use servers::Servers;
 pub use surroundings::{Ending, Scene, Surroundings};
-pub use tenant::{Change, NASTY_PASSWORD_POLICY, Tenant, TenantSpec};
+pub use tenant::{Change, NASTY_PASSWORD_POLICY, Tenant, TenantSpec, nasty_password_policy};
 pub use vault::Vault;
 
 use std::time::{Duration, Instant};
